@@ -1,0 +1,262 @@
+#include "allocator/api/allocator.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "allocator/base/bits.h"
+#include "allocator/base/check.h"
+#include "allocator/central/misuse.h"
+
+namespace spanmalloc {
+namespace {
+
+uint32_t OffsetInSpan(const void* p) {
+  return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p) %
+                               kSmallSpanSize);
+}
+
+}  // namespace
+
+SPANMALLOC_CONSTINIT Allocator the_allocator{&kLinuxMemory};
+
+// ---- Classes
+
+Length Allocator::LargeLength(size_t size) {
+  const Length n = Length::FromBytesRoundingUp(size);
+  return n.pages() > kPagesPerHeader ? n : Length(kPagesPerHeader + 1);
+}
+
+// The tag of the class for an aligned request, or 0 if it needs pages. Spans
+// are aligned to 64 KiB, so objects are aligned as far as their size is.
+size_t Allocator::AlignedTag(size_t alignment, size_t size) {
+  if (size > kMaxSmallSize || alignment > kMaxSmallSize) return 0;
+  size = AlignUp(size == 0 ? 1 : size, alignment);
+  size_t size_class = ClassOfTag(kSizeClasses.TagFor(size));
+  while (kSizeClasses[size_class].size % alignment != 0) ++size_class;
+  return TagOfClass(size_class);  // The largest class fits every alignment.
+}
+
+// The tag of the small span that p lies in, or 0.
+size_t Allocator::TagOf(const void* p) const {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(p);
+  const PageHeap& page_heap = central_.page_heap();
+  const size_t tag = page_heap.class_map().Get(address);
+  if (tag != 0) return tag;
+  // Outside of the window, perhaps.
+  const Span* const span = page_heap.pagemap().SmallSpanOf(address);
+  return span != nullptr && span->state() == SpanState::kSmall
+             ? TagOfClass(span->size_class)
+             : 0;
+}
+
+// ---- Allocation
+
+// The calling thread's cache, made now if it has none yet; or null.
+ThreadCache* Allocator::CacheOfThread() {
+  if (SPANMALLOC_LIKELY(current_thread_state == ThreadState::kActive)) {
+    return current_thread_cache;
+  }
+  if (current_thread_state == ThreadState::kExited) return nullptr;
+  Configure();
+  return registry_.Join();
+}
+
+void* Allocator::AllocateObject(size_t tag) {
+  for (;;) {
+    void* p;
+    if (ThreadCache* const cache = CacheOfThread()) {
+      p = cache->Pop(tag);
+      if (p == nullptr) p = cache->Refill(tag);
+    } else {
+      p = registry_.AllocateDirect(ClassOfTag(tag));
+    }
+    if (p != nullptr || !Reclaim()) return p;
+  }
+}
+
+void* Allocator::AllocateLarge(size_t alignment, size_t size, bool* zeroed) {
+  if (size > kMaxSize) return nullptr;
+  Configure();
+  const Length n = LargeLength(size);
+  for (;;) {
+    Span* const span =
+        central_.page_heap().NewLargeSpan(n, alignment, zeroed);
+    if (span != nullptr) return span->start();
+    if (!Reclaim()) return nullptr;
+  }
+}
+
+void* Allocator::AllocateSlow(size_t size) {
+  Mutex::AssertNoneHeld();
+  if (size <= kMaxSmallSize) return AllocateObject(kSizeClasses.TagFor(size));
+  bool zeroed;
+  return AllocateLarge(kPageSize, size, &zeroed);
+}
+
+void* Allocator::AllocateAligned(size_t alignment, size_t size) {
+  if (const size_t tag = AlignedTag(alignment, size)) {
+    void* const p = current_thread_cache->Pop(tag);
+    return p != nullptr ? p : AllocateObject(tag);
+  }
+  bool zeroed;
+  return AllocateLarge(alignment, size, &zeroed);
+}
+
+void* Allocator::AllocateZeroed(size_t size) {
+  if (size <= kMaxSmallSize) {
+    void* p = Allocate(size);
+    if (p == nullptr) p = AllocateSlow(size);
+    return p == nullptr ? nullptr : memset(p, 0, size);
+  }
+  bool zeroed = false;
+  void* const p = AllocateLarge(kPageSize, size, &zeroed);
+  if (p == nullptr || zeroed) return p;
+  PageHeap& page_heap = central_.page_heap();
+  if (size >= kZeroByRelease &&
+      page_heap.ZeroByRelease(
+          page_heap.FindLargeSpan(reinterpret_cast<uintptr_t>(p)))) {
+    return p;
+  }
+  return memset(p, 0, size);
+}
+
+// Brings home what can be brought home without other threads' help. True if
+// it is worth trying again: if the page heap has got something back.
+bool Allocator::Reclaim() {
+  const size_t free_before = central_.page_heap().stats().free.pages();
+  if (current_thread_state == ThreadState::kActive) {
+    current_thread_cache->Flush();
+  }
+  central_.ReleaseEmptySpans();
+  return central_.page_heap().stats().free.pages() > free_before;
+}
+
+// ---- Freeing
+
+void Allocator::FreeObject(size_t tag, void* p) {
+  ThreadCache* const cache = CacheOfThread();
+  if (cache == nullptr) {
+    registry_.FreeDirect(ClassOfTag(tag), p);
+    return;
+  }
+  if (cache->Push(tag, p)) return;
+  if (cache->IsNewest(tag, p)) {
+    ReportDoubleFree(p, kSizeClasses[ClassOfTag(tag)].size);
+  }
+  cache->MakeRoom(tag);
+  SPANMALLOC_CHECK(cache->Push(tag, p));
+}
+
+void Allocator::FreeSlow(void* p) {
+  if (p == nullptr) return;
+  const int saved_errno = errno;
+  Mutex::AssertNoneHeld();
+  if (const size_t tag = TagOf(p)) {
+    if (!kSizeClasses[ClassOfTag(tag)].StartsObject(OffsetInSpan(p))) {
+      ReportInvalidPointer("free", p);
+    }
+    FreeObject(tag, p);
+  } else if (!central_.page_heap().DeleteLargeSpan(
+                 reinterpret_cast<uintptr_t>(p))) {
+    ReportInvalidPointer("free", p);
+  }
+  errno = saved_errno;
+}
+
+void Allocator::FreeSizedSlow(void* p, size_t size, size_t alignment) {
+  if (p == nullptr) return;
+  const size_t real_size = UsableSize(p);
+  if (SPANMALLOC_UNLIKELY(GoodSize(alignment, size) != real_size)) {
+    ReportWrongSize(p, size, real_size);
+  }
+  FreeSlow(p);
+}
+
+// ---- Reallocation
+
+// A block always has the class of the size that was last asked for, so that a
+// sized free can be checked.
+void* Allocator::Reallocate(void* p, size_t size) {
+  if (const size_t tag = TagOf(p)) {
+    const SizeClass& info = kSizeClasses[ClassOfTag(tag)];
+    if (!info.StartsObject(OffsetInSpan(p))) ReportInvalidPointer("realloc", p);
+    if (size <= kMaxSmallSize && kSizeClasses.TagFor(size) == tag) return p;
+    return Relocate(p, info.size, size);
+  }
+  Span* const span =
+      central_.page_heap().FindLargeSpan(reinterpret_cast<uintptr_t>(p));
+  if (span == nullptr) ReportInvalidPointer("realloc", p);
+  if (size > kMaxSmallSize) return ReallocateLarge(span, size);
+  return Relocate(p, span->length().bytes(), size);
+}
+
+void* Allocator::ReallocateLarge(Span* span, size_t size) {
+  if (size > kMaxSize) return nullptr;
+  PageHeap& page_heap = central_.page_heap();
+  const Length n = LargeLength(size);
+  if (n == span->length() || page_heap.ResizeLargeSpan(span, n)) {
+    return span->start();
+  }
+  if (Span* const moved = page_heap.MoveLargeSpan(span, n)) {
+    return moved->start();
+  }
+  return Relocate(span->start(), span->length().bytes(), size);
+}
+
+void* Allocator::Relocate(void* p, size_t old_size, size_t size) {
+  void* target = Allocate(size);
+  if (target == nullptr) target = AllocateSlow(size);
+  if (target == nullptr) {
+    // A block that could not become smaller is still good enough.
+    return size <= old_size ? p : nullptr;
+  }
+  memcpy(target, p, old_size < size ? old_size : size);
+  if (!Free(p)) FreeSlow(p);
+  return target;
+}
+
+// ---- Queries
+
+size_t Allocator::UsableSize(const void* p) const {
+  if (const size_t tag = TagOf(p)) {
+    const SizeClass& info = kSizeClasses[ClassOfTag(tag)];
+    if (!info.StartsObject(OffsetInSpan(p))) {
+      ReportInvalidPointer("malloc_usable_size", p);
+    }
+    return info.size;
+  }
+  const Span* const span =
+      central_.page_heap().FindLargeSpan(reinterpret_cast<uintptr_t>(p));
+  if (span == nullptr) ReportInvalidPointer("malloc_usable_size", p);
+  return span->length().bytes();
+}
+
+size_t Allocator::GoodSize(size_t alignment, size_t size) const {
+  if (size > kMaxSize) return 0;
+  const size_t tag = AlignedTag(alignment, size);
+  return tag != 0 ? kSizeClasses[ClassOfTag(tag)].size
+                  : LargeLength(size).bytes();
+}
+
+bool Allocator::Owns(const void* p) const {
+  return central_.page_heap().pagemap().HugePageOf(
+             reinterpret_cast<uintptr_t>(p)) != nullptr;
+}
+
+size_t Allocator::Release(size_t keep) {
+  if (current_thread_state == ThreadState::kActive) {
+    current_thread_cache->Flush();
+  }
+  central_.ReleaseEmptySpans();
+  PageHeap& page_heap = central_.page_heap();
+  const PageHeapStats pages = page_heap.stats();
+  const size_t held = (pages.free - pages.fresh).bytes();
+  return held > keep ? page_heap.ReleaseAtLeast(held - keep) : 0;
+}
+
+void Allocator::CheckInvariants() {
+  registry_.CheckInvariants();
+  central_.CheckInvariants();
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,139 @@
+// The allocator as a whole: what the entry points call.
+//
+// Place:    entry points -> [Allocator] -> ThreadCache, CentralHeap
+// Purpose:  Put the layers together, and decide for each request which of them
+//           serves it. Sizes up to kMaxSmallSize are objects of a class, served
+//           by the thread's cache; above, blocks of whole pages.
+// Not here: errno, exceptions and the rest of each interface's manners (the
+//           entry points).
+//
+// There is one object, the_allocator, which is ready before any code runs.
+//
+// Concurrency: every function may be called from any thread, at any time of a
+//              process's life, but not from within the allocator.
+// Failure:     null; everything allocated before stays as it is. Misuse ends
+//              in one line and abort().
+#ifndef SPANMALLOC_ALLOCATOR_API_ALLOCATOR_H_
+#define SPANMALLOC_ALLOCATOR_API_ALLOCATOR_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/api/options.h"
+#include "allocator/base/annotations.h"
+#include "allocator/central/central_heap.h"
+#include "allocator/central/size_classes.h"
+#include "allocator/observe/heap_stats.h"
+#include "allocator/thread/thread_cache.h"
+#include "allocator/thread/thread_registry.h"
+
+namespace spanmalloc {
+
+class Allocator {
+ public:
+  constexpr explicit Allocator(const SystemMemory* system)
+      : central_(system), registry_(&central_, OnThreadExit) {}
+
+  // ---- Hot paths, in the header so that each entry point is one piece.
+
+  // At least `size` bytes, aligned for any object of that size.
+  SPANMALLOC_ALWAYS_INLINE void* Allocate(size_t size) {
+    size_t tag;
+    if (SPANMALLOC_LIKELY(size <= kMaxFineSize)) {
+      tag = kSizeClasses.FineTag(size);
+    } else if (SPANMALLOC_LIKELY(size <= kMaxSmallSize)) {
+      tag = kSizeClasses.CoarseTag(size);
+    } else {
+      return nullptr;
+    }
+    return current_thread_cache->Pop(tag);
+  }
+
+  // Takes a block back. False if that takes more (FreeSlow).
+  SPANMALLOC_ALWAYS_INLINE bool Free(void* p) {
+    const size_t tag =
+        central_.page_heap().class_map().Get(reinterpret_cast<uintptr_t>(p));
+    return current_thread_cache->Push(tag, p);
+  }
+
+  // The same for a block of `size` bytes; false also if it has another size.
+  SPANMALLOC_ALWAYS_INLINE bool FreeSized(void* p, size_t size) {
+    const size_t tag =
+        central_.page_heap().class_map().Get(reinterpret_cast<uintptr_t>(p));
+    return SPANMALLOC_LIKELY(size <= kMaxFineSize) &&
+           SPANMALLOC_LIKELY(tag == kSizeClasses.FineTag(size)) &&
+           current_thread_cache->Push(tag, p);
+  }
+
+  // ---- What to call when those return null or false.
+
+  void* AllocateSlow(size_t size);
+  void FreeSlow(void* p);
+  // Aborts if `size` and `alignment` are not what p was allocated with.
+  void FreeSizedSlow(void* p, size_t size, size_t alignment);
+
+  // ---- The rest
+
+  // REQUIRES: alignment is a power of two.
+  void* AllocateAligned(size_t alignment, size_t size);
+  // Reads as zero.
+  void* AllocateZeroed(size_t size);
+  // REQUIRES: p != null, size > 0. Null leaves the block as it was.
+  void* Reallocate(void* p, size_t size);
+
+  // Bytes that may be used of the block at p, which is not null.
+  size_t UsableSize(const void* p) const;
+  // Bytes that a request would be given, or 0 if it can't be served.
+  size_t GoodSize(size_t alignment, size_t size) const;
+  // Whether the address belongs to the heap.
+  bool Owns(const void* p) const;
+
+  // Gives free memory to the system until at most `keep` bytes of it are left.
+  // Returns how many bytes.
+  size_t Release(size_t keep);
+
+  HeapStats ReadStats() { return ReadHeapStats(&central_, &registry_); }
+  void CheckInvariants();
+
+  // ---- Events in the life of the process
+
+  // Once, before main, when the C library is ready.
+  void OnStart();
+  void OnForkPrepare();
+  void OnForkParent();
+  void OnForkChild();
+
+ private:
+  static constexpr size_t kMaxSize = PTRDIFF_MAX;
+  // From here on it costs less to have pages cleared by the system than to do
+  // it: they may never be touched.
+  static constexpr size_t kZeroByRelease = 16 << 20;
+
+  static void OnThreadExit(void* cache);
+  static Length LargeLength(size_t size);
+  static size_t AlignedTag(size_t alignment, size_t size);
+
+  void Configure();
+  ThreadCache* CacheOfThread();
+  void* AllocateObject(size_t tag);
+  void* AllocateLarge(size_t alignment, size_t size, bool* zeroed);
+  void* ReallocateLarge(Span* span, size_t size);
+  void* Relocate(void* p, size_t old_size, size_t size);
+  void FreeObject(size_t tag, void* p);
+  bool Reclaim();
+  size_t TagOf(const void* p) const;
+  template <typename F>
+  void ForEachForkLock(F&& f);
+
+  CentralHeap central_;
+  ThreadRegistry registry_;
+  Options options_;
+  std::atomic<bool> configured_{false};
+};
+
+extern Allocator the_allocator;
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_API_ALLOCATOR_H_

@@ -1,0 +1,89 @@
+// The part of Allocator that meets the events in a process's life: start, the
+// end of a thread, fork.
+//
+// Fork. The child gets a copy of one thread and of all memory, at a moment when
+// other threads may be anywhere. So the forking thread takes every lock first,
+// and parent and child release them. The C library does the same with the lock
+// of its list of streams, after our turn; a thread that holds that one may be
+// waiting for memory from us. Taking it before any of ours keeps the order the
+// same for everybody. It is recursive, so the C library's own turn goes on.
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "allocator/api/allocator.h"
+#include "allocator/base/check.h"
+
+// glibc's; absent elsewhere.
+extern "C" {
+__attribute__((weak)) void _IO_list_lock(void);
+__attribute__((weak)) void _IO_list_unlock(void);
+__attribute__((weak)) void _IO_list_resetlock(void);
+}
+
+namespace spanmalloc {
+namespace {
+
+void Prepare() { the_allocator.OnForkPrepare(); }
+void Parent() { the_allocator.OnForkParent(); }
+void Child() { the_allocator.OnForkChild(); }
+
+// Early, so that our turn at a fork comes after the handlers of the program
+// and of other libraries, which may allocate.
+__attribute__((constructor(101))) void Start() { the_allocator.OnStart(); }
+
+}  // namespace
+
+// The environment may not be there yet when the loader allocates: then the
+// next call tries again.
+void Allocator::Configure() {
+  if (SPANMALLOC_LIKELY(configured_.load(std::memory_order_relaxed))) return;
+  if (environ == nullptr || configured_.exchange(true)) return;
+  Message::CheckStandardError();
+  ParseOptions(secure_getenv("SPANMALLOC_OPTIONS"), &options_);
+  registry_.set_cache_bytes(options_.thread_cache_bytes);
+  central_.page_heap().Configure(options_.window_bytes,
+                                 options_.huge_page_threshold);
+}
+
+void Allocator::OnStart() {
+  const int saved_errno = errno;
+  Configure();
+  pthread_atfork(Prepare, Parent, Child);
+  if (options_.help != 0) {
+    ListOptions(
+        options_, [](void*, Message* line) { line->Print(); }, nullptr);
+  }
+  errno = saved_errno;
+}
+
+void Allocator::OnThreadExit(void* cache) {
+  if (cache == current_thread_cache) the_allocator.registry_.Leave();
+}
+
+template <typename F>
+void Allocator::ForEachForkLock(F&& f) {
+  f(registry_.fork_lock());
+  central_.ForEachForkLock(f);
+}
+
+void Allocator::OnForkPrepare() {
+  if (_IO_list_lock != nullptr) _IO_list_lock();
+  ForEachForkLock([](Mutex& mutex) { mutex.ForkLock(); });
+}
+
+void Allocator::OnForkParent() {
+  ForEachForkLock([](Mutex& mutex) { mutex.ForkUnlock(); });
+  if (_IO_list_unlock != nullptr) _IO_list_unlock();
+}
+
+void Allocator::OnForkChild() {
+  ForEachForkLock([](Mutex& mutex) { mutex.ForkUnlock(); });
+  // The C library resets this lock if the parent had several threads, and
+  // leaves it held if not.
+  if (_IO_list_resetlock != nullptr) _IO_list_resetlock();
+  registry_.ForgetOtherThreads();
+}
+
+}  // namespace spanmalloc

@@ -1,0 +1,111 @@
+// The free objects of one size class, kept by the span they were carved from.
+//
+// Place:    ThreadCache -> [CentralFreeList] -> PageHeap
+// Purpose:  Turn spans into batches of objects and batches back into spans. An
+//           object always goes home to its own span, so a span whose objects
+//           are all home can leave the class and serve another one.
+// Not here: how many objects a thread keeps (thread/).
+//
+// Concurrency
+//   Public methods take lock_ (rank kCentralFreeList). The lock is dropped
+//   before PageHeap is called, so a system call or a page fault there never
+//   stalls other threads. Price: threads that find the list empty together may
+//   fetch one span each. Spans are looked up and their cache lines fetched
+//   ahead of the lock.
+//
+// Invariants, whenever lock_ is free (CheckInvariants)
+//   C1  For each span of the class: free_count is the number of bits set in
+//       free_bits, all of them below capacity; bits below first_word are clear.
+//   C2  A span is in lists_ if and only if free_count > 0, in the list that
+//       ListFor(free_count) names.
+//   C3  empty_spans_ is the number of spans with free_count == capacity; it is
+//       0 or 1.
+//   C4  An object has one owner: the user, one cache, or its span's bitmap.
+//
+// Cost
+//   One lock a batch, no memory of the objects is touched. Spans are served
+//   fullest first, by sixteenths and among equals with a bias to low addresses,
+//   so nearly empty ones drain; from a span the lowest objects come first.
+//
+// Failure: RemoveRange returns fewer objects than asked, 0 if PageHeap has no
+//   memory. InsertRange aborts on an object that is free already.
+#ifndef SPANMALLOC_ALLOCATOR_CENTRAL_CENTRAL_FREE_LIST_H_
+#define SPANMALLOC_ALLOCATOR_CENTRAL_CENTRAL_FREE_LIST_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/base/annotations.h"
+#include "allocator/base/linked_list.h"
+#include "allocator/central/size_classes.h"
+#include "allocator/os/mutex.h"
+#include "allocator/page/page_heap.h"
+#include "allocator/page/span.h"
+
+namespace spanmalloc {
+
+struct CentralFreeListStats {
+  size_t spans = 0;         // Owned by the class.
+  size_t free_objects = 0;  // In the bitmaps of those.
+};
+
+class CentralFreeList {
+ public:
+  constexpr CentralFreeList(PageHeap* page_heap, size_t size_class)
+      : page_heap_(page_heap),
+        size_class_(size_class),
+        info_(&kSizeClasses[size_class]),
+        lock_(LockRank::kCentralFreeList) {}
+
+  // Moves up to `n` objects into batch[0..]; returns how many. The lowest
+  // addresses come last, where a cache takes from first.
+  size_t RemoveRange(void** batch, size_t n) LOCKS_EXCLUDED(lock_);
+
+  // Takes back objects of this class, in any order.
+  // REQUIRES: every pointer is the start of an object of this class and owned
+  // by the caller (C4).
+  void InsertRange(void* const* batch, size_t n) LOCKS_EXCLUDED(lock_);
+
+  // Gives the span that is kept although it is empty to the page heap.
+  void ReleaseEmptySpan() LOCKS_EXCLUDED(lock_);
+
+  // True if the object is in its span's bitmap: a slow question for checks.
+  // REQUIRES: p is the start of an object of this class.
+  bool IsFree(const void* p) LOCKS_EXCLUDED(lock_);
+
+  CentralFreeListStats stats() const LOCKS_EXCLUDED(lock_);
+  void CheckInvariants() const LOCKS_EXCLUDED(lock_);
+  Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
+
+ private:
+  static constexpr size_t kLists = SizeClassTable::kLists;
+  // Objects whose cache lines are on their way at the same time.
+  static constexpr size_t kChunk = 32;
+
+  using Spans = LinkedList<Span>;
+
+  size_t ListFor(size_t free_count) const {
+    return free_count * info_->list_factor >> SizeClassTable::kListFactorShift;
+  }
+  void Link(Span* span) REQUIRES(lock_);
+  void Unlink(Span* span) REQUIRES(lock_);
+  Span* FullestSpan() const REQUIRES(lock_);
+  size_t TakeFrom(Span* span, void** end, size_t n) REQUIRES(lock_);
+  // Returns the span if it became empty and is to go to the page heap.
+  Span* PutOne(Span* span, uint32_t index, bool* was_free) REQUIRES(lock_);
+  bool Fetch() LOCKS_EXCLUDED(lock_);
+  void Delete(Span* span) LOCKS_EXCLUDED(lock_);
+
+  PageHeap* const page_heap_;
+  const size_t size_class_;
+  const SizeClass* const info_;
+  Spans lists_[kLists] GUARDED_BY(lock_);
+  uint32_t nonempty_ GUARDED_BY(lock_) = 0;  // One bit for each list.
+  uint32_t empty_spans_ GUARDED_BY(lock_) = 0;
+  CentralFreeListStats stats_ GUARDED_BY(lock_) = {};
+  mutable Mutex lock_;
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CENTRAL_CENTRAL_FREE_LIST_H_

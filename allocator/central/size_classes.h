@@ -1,0 +1,139 @@
+// The size classes: which object size serves which request.
+//
+// Place:    central/, below everything that knows of objects.
+// Purpose:  One constant table, and the arithmetic on it.
+// Not here: the choice of sizes (tools/generate_size_classes.py, which prints
+//           the waste of each).
+//
+// A class is a number from 1 to kNumClasses - 1; 0 stands for "no class". Its
+// tag is four times the number: what the class map holds, and at the same time
+// the place of the class's bin in a thread cache in units of eight bytes, so
+// that the hot path needs no multiplication and no shift.
+//
+// Reciprocals. With M = floor(2^32 / size) + 1 and an offset below 2^16 into a
+// span, floor(offset / size) is offset * M / 2^32, and the low half of offset *
+// M is below valid_below if and only if an object starts at that offset: for
+// the start of object k it is k * e with e = M * size - 2^32 <= size, and for
+// any other offset at least M. The table's constructor checks that the two do
+// not meet; the test walks through all offsets. (Lemire, Kaser, Kurz: Faster
+// remainder by direct computation, 2019.)
+#ifndef SPANMALLOC_ALLOCATOR_CENTRAL_SIZE_CLASSES_H_
+#define SPANMALLOC_ALLOCATOR_CENTRAL_SIZE_CLASSES_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/base/annotations.h"
+#include "allocator/base/bits.h"
+#include "allocator/base/config.h"
+
+namespace spanmalloc {
+
+inline constexpr size_t kClassSizes[] = {
+    0,
+#define SIZE_CLASS(size) size,
+#include "allocator/central/size_class_table.inc"
+#undef SIZE_CLASS
+};
+inline constexpr size_t kNumClasses = sizeof(kClassSizes) / sizeof(size_t);
+inline constexpr size_t kTagScale = 4;
+static_assert(kNumClasses * kTagScale <= 256, "a tag is one byte");
+
+struct SizeClass {
+  uint32_t size = 0;         // Bytes in an object.
+  uint32_t reciprocal = 0;   // M above.
+  uint32_t valid_below = 0;  // Bound for the low half of offset * M.
+  uint32_t list_factor = 0;  // See CentralFreeList.
+  uint16_t capacity = 0;     // Objects in a span.
+  uint16_t max_cached = 0;   // Objects of it that one thread may cache.
+  uint8_t words = 0;         // 64-bit words in a span's bitmap.
+
+  // REQUIRES: offset < kSmallSpanSize.
+  constexpr bool StartsObject(uint32_t offset) const {
+    return static_cast<uint32_t>(offset * reciprocal) < valid_below;
+  }
+  constexpr uint32_t ObjectIndex(uint32_t offset) const {
+    return static_cast<uint32_t>((uint64_t{offset} * reciprocal) >> 32);
+  }
+};
+
+// Requests up to here are looked up in units of 8 bytes, above in units of 128.
+inline constexpr size_t kMaxFineSize = 1024;
+
+class SizeClassTable {
+ public:
+  static constexpr size_t kMaxCachedObjects = 1024;
+  static constexpr size_t kMaxCachedBytes = 64 << 10;
+  static constexpr uint32_t kListFactorShift = 16;
+  static constexpr uint32_t kLists = 16;
+
+  constexpr SizeClassTable() {
+    for (size_t c = 1; c < kNumClasses; ++c) {
+      const size_t size = kClassSizes[c];
+      SizeClass& info = classes_[c];
+      info.size = static_cast<uint32_t>(size);
+      info.capacity = static_cast<uint16_t>(kSmallSpanSize / size);
+      const uint64_t reciprocal = (uint64_t{1} << 32) / size + 1;
+      const uint64_t excess = reciprocal * size - (uint64_t{1} << 32);
+      info.reciprocal = static_cast<uint32_t>(reciprocal);
+      info.valid_below = static_cast<uint32_t>(info.capacity * excess);
+      valid_ = valid_ && info.capacity * excess <= reciprocal;
+      info.list_factor = static_cast<uint32_t>(
+          (kLists << kListFactorShift) / (info.capacity + 1));
+      info.words =
+          static_cast<uint8_t>(DivideRoundingUp(info.capacity, size_t{64}));
+      const size_t by_bytes = kMaxCachedBytes / size;
+      info.max_cached = static_cast<uint16_t>(
+          by_bytes < kMaxCachedObjects ? by_bytes : kMaxCachedObjects);
+    }
+    size_t c = 1;
+    for (size_t i = 0; i <= kMaxFineSize / 8; ++i) {
+      while (kClassSizes[c] < i * 8) ++c;
+      fine_[i] = static_cast<uint8_t>(c * kTagScale);
+    }
+    for (size_t i = 0; i <= kMaxSmallSize / 128; ++i) {
+      while (kClassSizes[c] < i * 128) ++c;
+      // Classes between two fine sizes that are multiples of 128 are never
+      // found here, but neither is such a size looked up here.
+      coarse_[i] = static_cast<uint8_t>(c * kTagScale);
+    }
+  }
+
+  constexpr const SizeClass& operator[](size_t size_class) const {
+    return classes_[size_class];
+  }
+  constexpr bool valid() const { return valid_; }
+
+  // The tag of the class that serves a request of `size` bytes.
+  // REQUIRES: size <= kMaxSmallSize.
+  constexpr size_t TagFor(size_t size) const {
+    return size <= kMaxFineSize ? FineTag(size) : CoarseTag(size);
+  }
+  // REQUIRES: size <= kMaxFineSize.
+  SPANMALLOC_ALWAYS_INLINE constexpr size_t FineTag(size_t size) const {
+    return fine_[(size + 7) / 8];
+  }
+  // REQUIRES: kMaxFineSize < size <= kMaxSmallSize.
+  SPANMALLOC_ALWAYS_INLINE constexpr size_t CoarseTag(size_t size) const {
+    return coarse_[(size + 127) / 128];
+  }
+
+ private:
+  SizeClass classes_[kNumClasses];
+  uint8_t fine_[kMaxFineSize / 8 + 1] = {};
+  uint8_t coarse_[kMaxSmallSize / 128 + 1] = {};
+  bool valid_ = true;
+};
+
+inline constexpr SizeClassTable kSizeClasses;
+static_assert(kSizeClasses.valid());
+static_assert(kClassSizes[kNumClasses - 1] == kMaxSmallSize);
+
+constexpr size_t ClassOfTag(size_t tag) { return tag / kTagScale; }
+constexpr uint8_t TagOfClass(size_t size_class) {
+  return static_cast<uint8_t>(size_class * kTagScale);
+}
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CENTRAL_SIZE_CLASSES_H_

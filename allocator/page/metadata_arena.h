@@ -1,0 +1,67 @@
+// Memory for the allocator's own records.
+//
+// Place:    page/, below everything that needs records.
+// Purpose:  Span headers, bitmaps, thread caches: all that must not live in
+//           the heap itself.
+// Not here: objects of the program.
+//
+// Concurrency: thread-safe; the lock is the innermost of all.
+// Invariants:  A1  memory is never given back to the system, only reused by
+//                  later requests of the same rounded size.
+//              A2  a block that was never used before reads as zero.
+// Cost:        a bump of a pointer or a pop from a list. Chunks are touched
+//              only as far as they are used.
+// Failure:     a null pointer when the system has no more.
+#ifndef SPANMALLOC_ALLOCATOR_PAGE_METADATA_ARENA_H_
+#define SPANMALLOC_ALLOCATOR_PAGE_METADATA_ARENA_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/base/annotations.h"
+#include "allocator/base/config.h"
+#include "allocator/os/memory.h"
+#include "allocator/os/mutex.h"
+
+namespace spanmalloc {
+
+class MetadataArena {
+ public:
+  // Blocks are multiples of this and aligned to it.
+  static constexpr size_t kGranule = kCacheLineSize;
+  // Larger blocks can't be freed.
+  static constexpr size_t kMaxReusable = 1024;
+
+  constexpr explicit MetadataArena(const SystemMemory* system)
+      : system_(system), lock_(LockRank::kMetadataArena) {}
+
+  // At least `size` bytes.
+  void* Allocate(size_t size) LOCKS_EXCLUDED(lock_);
+  // REQUIRES: p came from Allocate(size), size <= kMaxReusable.
+  void Free(void* p, size_t size) LOCKS_EXCLUDED(lock_);
+
+  // Bytes of address space taken from the system, and handed out of it.
+  size_t system_bytes() const LOCKS_EXCLUDED(lock_);
+  size_t used_bytes() const LOCKS_EXCLUDED(lock_);
+
+  Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
+
+ private:
+  static constexpr size_t kChunkSize = 512 << 10;
+  struct FreeBlock {
+    FreeBlock* next;
+  };
+  static size_t Rounded(size_t size);
+
+  const SystemMemory* const system_;
+  mutable Mutex lock_;
+  char* next_ GUARDED_BY(lock_) = nullptr;
+  size_t left_ GUARDED_BY(lock_) = 0;
+  size_t system_bytes_ GUARDED_BY(lock_) = 0;
+  size_t used_bytes_ GUARDED_BY(lock_) = 0;
+  FreeBlock* free_[kMaxReusable / kGranule + 1] GUARDED_BY(lock_) = {};
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_PAGE_METADATA_ARENA_H_

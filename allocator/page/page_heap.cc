@@ -1,0 +1,310 @@
+#include "allocator/page/page_heap.h"
+
+#include "allocator/base/bits.h"
+#include "allocator/base/check.h"
+#include "allocator/os/system_info.h"
+
+namespace spanmalloc {
+
+void PageHeap::Configure(size_t window_size, size_t huge_page_threshold) {
+  MutexLock lock(&lock_);
+  supply_.set_window_size(window_size);
+  huge_page_threshold_ = huge_page_threshold;
+}
+
+// ---- Pages
+
+Length PageHeap::Use(HugePage* huge_page, size_t from, size_t count) {
+  if (huge_page->state() == HugePage::State::kPartial) {
+    filler_.Remove(huge_page);
+  }
+  const Length fresh(huge_page->Take(from, count));
+  if (huge_page->state() == HugePage::State::kPartial) filler_.Add(huge_page);
+  stats_.used = stats_.used + Length(count);
+  stats_.free = stats_.free - Length(count);
+  stats_.fresh = stats_.fresh - fresh;
+  return fresh;
+}
+
+void PageHeap::Unuse(HugePage* huge_page, size_t from, size_t count,
+                     bool fresh) {
+  if (huge_page->state() == HugePage::State::kPartial) {
+    filler_.Remove(huge_page);
+  }
+  huge_page->Put(from, count, fresh);
+  if (huge_page->state() == HugePage::State::kPartial) {
+    filler_.Add(huge_page);
+  } else {
+    runs_.Add(huge_page, 1);
+  }
+  stats_.used = stats_.used - Length(count);
+  stats_.free = stats_.free + Length(count);
+  if (fresh) stats_.fresh = stats_.fresh + Length(count);
+}
+
+PageId PageHeap::AllocatePages(Length n, size_t alignment, Length* fresh) {
+  *fresh = Length(0);
+  if (n.pages() <= kPagesPerHugePage && alignment <= kHugePageSize) {
+    const Length step(alignment <= kPageSize ? 1 : alignment >> kPageShift);
+    HugePageFiller::Place place =
+        n.pages() == kPagesPerSmallSpan && alignment == kSmallSpanSize
+            ? filler_.FindSmallSpan()
+            : filler_.Find(n, step);
+    if (place.huge_page == nullptr) {
+      place = {TakeEmpty(1, kHugePageSize), 0};
+      if (place.huge_page == nullptr) return PageId();
+    }
+    *fresh = Use(place.huge_page, place.page, n.pages());
+    return place.huge_page->first_page() + Length(place.page);
+  }
+  const size_t count = DivideRoundingUp(n.pages(), kPagesPerHugePage);
+  HugePage* huge_page = TakeEmpty(
+      count, alignment < kHugePageSize ? kHugePageSize : alignment);
+  if (huge_page == nullptr) return PageId();
+  const PageId first = huge_page->first_page();
+  for (size_t left = n.pages(); left != 0;) {
+    const size_t here = left < kPagesPerHugePage ? left : kPagesPerHugePage;
+    const uintptr_t next = huge_page->address + kHugePageSize;
+    *fresh = *fresh + Use(huge_page, 0, here);
+    // The last one may be used in part; those that are not used at all can't
+    // exist, since count was rounded up.
+    left -= here;
+    if (left != 0) huge_page = pagemap_.HugePageOf(next);
+  }
+  return first;
+}
+
+void PageHeap::FreePages(PageId first, Length n, bool fresh) {
+  while (n != Length(0)) {
+    const size_t from = first.index_in_huge_page();
+    const size_t room = kPagesPerHugePage - from;
+    const size_t count = n.pages() < room ? n.pages() : room;
+    Unuse(pagemap_.HugePageOf(first.address()), from, count, fresh);
+    first = first + Length(count);
+    n = n - Length(count);
+  }
+}
+
+// Makes the `n` pages from `first` on used, if all of them are free or can be
+// had from the system.
+bool PageHeap::GrowInPlace(PageId first, Length n) {
+  PageId at = first;
+  Length left = n;
+  while (left != Length(0)) {
+    const HugePage* const huge_page = pagemap_.HugePageOf(at.address());
+    if (huge_page == nullptr) {
+      if (at.address() != supply_.next()) return false;
+      const Region region = supply_.GetNext(
+          DivideRoundingUp(left.pages(), kPagesPerHugePage));
+      if (region.huge_pages == 0 || !Adopt(region)) return false;
+      continue;
+    }
+    const size_t from = at.index_in_huge_page();
+    const size_t room = kPagesPerHugePage - from;
+    const size_t count = left.pages() < room ? left.pages() : room;
+    if (!huge_page->free.AllSet(from, count)) return false;
+    at = at + Length(count);
+    left = left - Length(count);
+  }
+  while (n != Length(0)) {
+    HugePage* const huge_page = pagemap_.HugePageOf(first.address());
+    const size_t from = first.index_in_huge_page();
+    const size_t room = kPagesPerHugePage - from;
+    const size_t count = n.pages() < room ? n.pages() : room;
+    // What lies before is used, so an empty one is the first of its run.
+    if (huge_page->state() == HugePage::State::kEmpty) {
+      runs_.TakePart(huge_page, 0, 1);
+    }
+    Use(huge_page, from, count);
+    first = first + Length(count);
+    n = n - Length(count);
+  }
+  return true;
+}
+
+HugePage* PageHeap::TakeEmpty(size_t count, size_t alignment) {
+  HugePage* huge_page = runs_.Take(count, alignment);
+  if (huge_page == nullptr &&
+      Grow(count + (alignment >> kHugePageShift) - 1)) {
+    huge_page = runs_.Take(count, alignment);
+  }
+  return huge_page;
+}
+
+// ---- Supply
+
+bool PageHeap::Grow(size_t needed) {
+  const uintptr_t next = supply_.next();
+  const size_t before = next != 0 ? runs_.LengthBefore(next) : 0;
+  // With an alignment there can be enough before, all of it misaligned.
+  const Region region =
+      supply_.Get(needed, before < needed ? before : needed - 1);
+  return region.huge_pages != 0 && Adopt(region);
+}
+
+bool PageHeap::Adopt(const Region& region) {
+  // One allocation for both kinds of record; never freed.
+  const size_t tracker_bytes =
+      AlignUp(region.huge_pages * sizeof(HugePage), alignof(Span));
+  const size_t header_bytes =
+      region.huge_pages * kHeadersPerHugePage * sizeof(Span);
+  char* const records =
+      pagemap_.Ensure(region.address, region.huge_pages, &arena_)
+          ? static_cast<char*>(arena_.Allocate(tracker_bytes + header_bytes))
+          : nullptr;
+  if (records == nullptr) {
+    supply_.PutBack(region);
+    return false;
+  }
+  HugePage* const trackers = reinterpret_cast<HugePage*>(records);
+  Span* const headers = reinterpret_cast<Span*>(records + tracker_bytes);
+  for (size_t i = 0; i < region.huge_pages; ++i) {
+    const uintptr_t address = region.address + (i << kHugePageShift);
+    trackers[i].Init(address, headers + i * kHeadersPerHugePage);
+    pagemap_.Set(address, &trackers[i]);
+  }
+  runs_.Add(trackers, region.huge_pages);
+  const Length pages(region.huge_pages * kPagesPerHugePage);
+  stats_.mapped = stats_.mapped + pages;
+  stats_.free = stats_.free + pages;
+  stats_.fresh = stats_.fresh + pages;
+  if (stats_.mapped.bytes() > huge_page_threshold_) {
+    // Read only now: most programs never get here.
+    if (TransparentHugePages() == HugePageMode::kMadvise) {
+      system_->advise_huge(reinterpret_cast<void*>(region.address),
+                           region.bytes());
+    }
+  }
+  return true;
+}
+
+// ---- Spans
+
+Span* PageHeap::MakeSpan(PageId first, Length n, SpanState state) {
+  Span* const span = pagemap_.HeaderOf(first.address());
+  SPANMALLOC_ASSERT(span->state() == SpanState::kUnused);
+  span->first = first;
+  span->page_count = static_cast<uint32_t>(n.pages());
+  span->set_state(state);
+  return span;
+}
+
+Span* PageHeap::NewSmallSpan(uint8_t tag) {
+  MutexLock lock(&lock_);
+  const Length n(kPagesPerSmallSpan);
+  Length fresh;
+  const PageId first = AllocatePages(n, kSmallSpanSize, &fresh);
+  if (first == PageId()) return nullptr;
+  class_map_.Set(first.address(), tag);
+  return MakeSpan(first, n, SpanState::kSmall);
+}
+
+Span* PageHeap::NewLargeSpan(Length n, size_t alignment, bool* zeroed) {
+  SPANMALLOC_ASSERT(n.pages() > kPagesPerHeader && IsPowerOfTwo(alignment));
+  if (n.pages() > UINT32_MAX) return nullptr;
+  MutexLock lock(&lock_);
+  Length fresh;
+  const PageId first = AllocatePages(n, alignment, &fresh);
+  if (first == PageId()) return nullptr;
+  *zeroed = fresh == n;
+  NoteLargeAllocated(n);
+  return MakeSpan(first, n, SpanState::kLarge);
+}
+
+void PageHeap::DeleteSmallSpan(Span* span) {
+  MutexLock lock(&lock_);
+  SPANMALLOC_ASSERT(span->state() == SpanState::kSmall);
+  class_map_.Set(span->address(), 0);
+  span->set_state(SpanState::kUnused);
+  FreePages(span->first_page(), span->length(), false);
+}
+
+Span* PageHeap::FindLargeSpan(uintptr_t address) const {
+  Span* const span = pagemap_.HeaderOf(address);
+  return span != nullptr && span->state() == SpanState::kLarge &&
+                 span->address() == address
+             ? span
+             : nullptr;
+}
+
+bool PageHeap::DeleteLargeSpan(uintptr_t address) {
+  MutexLock lock(&lock_);
+  Span* const span = FindLargeSpan(address);
+  if (span == nullptr) return false;
+  NoteLargeFreed(span->length());
+  span->set_state(SpanState::kUnused);
+  FreePages(span->first_page(), span->length(), false);
+  return true;
+}
+
+bool PageHeap::ResizeLargeSpan(Span* span, Length n) {
+  SPANMALLOC_ASSERT(n.pages() > kPagesPerHeader);
+  if (n.pages() > UINT32_MAX) return false;
+  MutexLock lock(&lock_);
+  const Length old = span->length();
+  if (n > old) {
+    if (!GrowInPlace(span->first_page() + old, n - old)) return false;
+  } else {
+    FreePages(span->first_page() + n, old - n, false);
+  }
+  NoteLargeFreed(old);
+  NoteLargeAllocated(n);
+  span->page_count = static_cast<uint32_t>(n.pages());
+  return true;
+}
+
+Span* PageHeap::MoveLargeSpan(Span* span, Length n) {
+  const Length old = span->length();
+  SPANMALLOC_ASSERT(n > old);
+  if (old < kMinMove) return nullptr;
+  {
+    MutexLock lock(&lock_);
+    if (moves_ >= kMaxMoves) return nullptr;
+    ++moves_;
+  }
+  bool zeroed = false;
+  Span* const target = NewLargeSpan(n, kHugePageSize, &zeroed);
+  if (target == nullptr) return nullptr;
+  const bool moved =
+      system_->move(span->start(), target->start(), old.bytes());
+  MutexLock lock(&lock_);
+  Span* const gone = moved ? span : target;
+  NoteLargeFreed(gone->length());
+  gone->set_state(SpanState::kUnused);
+  FreePages(gone->first_page(), gone->length(), moved);
+  return moved ? target : nullptr;
+}
+
+bool PageHeap::ZeroByRelease(Span* span) {
+  return system_->release(span->start(), span->length().bytes());
+}
+
+void PageHeap::NoteLargeAllocated(Length n) {
+  stats_.large = stats_.large + n;
+  ++stats_.large_count;
+  ++stats_.large_allocations;
+  stats_.large_bytes_allocated += n.bytes();
+}
+
+void PageHeap::NoteLargeFreed(Length n) {
+  stats_.large = stats_.large - n;
+  --stats_.large_count;
+  ++stats_.large_frees;
+  stats_.large_bytes_freed += n.bytes();
+}
+
+PageHeapStats PageHeap::stats() const {
+  MutexLock lock(&lock_);
+  return stats_;
+}
+
+void PageHeap::CheckInvariants() const {
+  MutexLock lock(&lock_);
+  filler_.CheckInvariants();
+  runs_.CheckInvariants();
+  SPANMALLOC_CHECK(stats_.mapped == stats_.used + stats_.free);
+  SPANMALLOC_CHECK(stats_.fresh <= stats_.free);
+  SPANMALLOC_CHECK(stats_.mapped.bytes() == supply_.mapped_bytes());
+}
+
+}  // namespace spanmalloc

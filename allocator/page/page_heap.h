@@ -1,0 +1,158 @@
+// All pages of the heap: who has which, and which are free.
+//
+// Place:    CentralFreeList, large blocks -> [PageHeap] -> SystemMemory
+// Purpose:  Give out small spans (64 KiB, aligned) and large ones (any number
+//           of pages), take them back, join what is free, and give memory back
+//           to the system when told to.
+// Not here: objects (central/), when to release (callers).
+//
+// Concurrency: thread-safe; one lock (rank kPageHeap), which is not held while
+//   memory is released or moved. Look-ups take no lock (pagemap(), class_map()).
+// Invariants, whenever the lock is free (CheckInvariants)
+//   P1  A page of a mapped region is free in its tracker, or belongs to exactly
+//       one span, or is in the hands of a thread that releases it just now.
+//   P2  A huge page is full, or partial and in filler_, or empty and in runs_.
+//   P3  Every large span has at least kPagesPerHeader + 1 pages.
+// Cost:    a few hundred instructions a span; system calls only to grow.
+// Failure: null when the system has no more memory. All is as it was.
+#ifndef SPANMALLOC_ALLOCATOR_PAGE_PAGE_HEAP_H_
+#define SPANMALLOC_ALLOCATOR_PAGE_PAGE_HEAP_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/base/annotations.h"
+#include "allocator/os/memory.h"
+#include "allocator/os/mutex.h"
+#include "allocator/page/class_map.h"
+#include "allocator/page/huge_page.h"
+#include "allocator/page/huge_page_filler.h"
+#include "allocator/page/huge_page_runs.h"
+#include "allocator/page/metadata_arena.h"
+#include "allocator/page/page_id.h"
+#include "allocator/page/pagemap.h"
+#include "allocator/page/region_supply.h"
+#include "allocator/page/span.h"
+
+namespace spanmalloc {
+
+// Pages, by what they are at this moment. mapped == used + free.
+struct PageHeapStats {
+  Length mapped;
+  Length used;
+  Length free;
+  Length fresh;        // Those free ones that the system does not back.
+  Length large;        // Those used ones that are large blocks.
+  size_t large_count;  // Large blocks alive.
+  uint64_t large_allocations;
+  uint64_t large_frees;
+  uint64_t large_bytes_allocated;  // Since start, in whole pages.
+  uint64_t large_bytes_freed;
+};
+
+class PageHeap {
+ public:
+  constexpr explicit PageHeap(const SystemMemory* system)
+      : system_(system),
+        arena_(system),
+        runs_(&pagemap_),
+        supply_(system, &class_map_),
+        lock_(LockRank::kPageHeap) {}
+
+  // Before the first span.
+  //   window_size: bytes of the class map's window, 0 = by the limits.
+  //   huge_page_threshold: mapped bytes from which on regions ask for huge
+  //     pages where the system leaves that to us; SIZE_MAX = never.
+  void Configure(size_t window_size, size_t huge_page_threshold)
+      LOCKS_EXCLUDED(lock_);
+
+  // Eight pages aligned to 64 KiB, whose class map entry is `tag`.
+  Span* NewSmallSpan(uint8_t tag) LOCKS_EXCLUDED(lock_);
+
+  // A block of `n` pages at a multiple of `alignment` bytes. `zeroed` says
+  // whether all of it reads as zero.
+  // REQUIRES: n > kPagesPerHeader pages; alignment is a power of two.
+  Span* NewLargeSpan(Length n, size_t alignment, bool* zeroed)
+      LOCKS_EXCLUDED(lock_);
+
+  // REQUIRES: the caller owns the span and nobody else knows it.
+  void DeleteSmallSpan(Span* span) LOCKS_EXCLUDED(lock_);
+
+  // Takes back the large block that starts at the address. False if none does
+  // (any more): the address is then no block of ours, or was freed before.
+  bool DeleteLargeSpan(uintptr_t address) LOCKS_EXCLUDED(lock_);
+
+  // The large block that starts at the address, or null.
+  Span* FindLargeSpan(uintptr_t address) const;
+
+  // Changes the length of a large block where it lies. False if what is behind
+  // it is not free. REQUIRES: as for NewLargeSpan.
+  bool ResizeLargeSpan(Span* span, Length n) LOCKS_EXCLUDED(lock_);
+
+  // Moves a large block to a place with room for `n` pages without copying.
+  // Returns the new span, or null if that can't be done; then nothing changed.
+  // REQUIRES: n > span->length().
+  Span* MoveLargeSpan(Span* span, Length n) LOCKS_EXCLUDED(lock_);
+
+  // Makes a large block read as zero, by releasing its pages: for blocks that
+  // are larger than what is worth clearing. False if the system refused.
+  bool ZeroByRelease(Span* span);
+
+  // Gives free pages back to the system until `bytes` are released or none is
+  // left. Returns how many bytes were.
+  size_t ReleaseAtLeast(size_t bytes) LOCKS_EXCLUDED(lock_);
+
+  const PageMap& pagemap() const { return pagemap_; }
+  const ClassMap& class_map() const { return class_map_; }
+  MetadataArena& arena() { return arena_; }
+  PageHeapStats stats() const LOCKS_EXCLUDED(lock_);
+
+  void CheckInvariants() const LOCKS_EXCLUDED(lock_);
+  Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
+
+ private:
+  // Blocks below this size are copied: moving them would cost more, and every
+  // move may leave a seam in the kernel's map of the process.
+  static constexpr Length kMinMove{kPagesPerHugePage};
+  static constexpr size_t kMaxMoves = 16384;
+
+  PageId AllocatePages(Length n, size_t alignment, Length* fresh)
+      REQUIRES(lock_);
+  void FreePages(PageId first, Length n, bool fresh) REQUIRES(lock_);
+  bool GrowInPlace(PageId first, Length n) REQUIRES(lock_);
+  HugePage* TakeEmpty(size_t count, size_t alignment) REQUIRES(lock_);
+  bool Grow(size_t needed) REQUIRES(lock_);
+  bool Adopt(const Region& region) REQUIRES(lock_);
+  Length Use(HugePage* huge_page, size_t from, size_t count) REQUIRES(lock_);
+  void Unuse(HugePage* huge_page, size_t from, size_t count, bool fresh)
+      REQUIRES(lock_);
+  Span* MakeSpan(PageId first, Length n, SpanState state) REQUIRES(lock_);
+  void NoteLargeAllocated(Length n) REQUIRES(lock_);
+  void NoteLargeFreed(Length n) REQUIRES(lock_);
+  void* PointerTo(PageId page) const { return page.pointer(); }
+
+  struct Range {
+    PageId first;
+    Length length;
+  };
+  size_t BorrowDirty(size_t bytes, Range* ranges, size_t max_ranges)
+      REQUIRES(lock_);
+  bool BorrowFromRuns(Range* range) REQUIRES(lock_);
+  bool BorrowFromPartial(Range* range) REQUIRES(lock_);
+
+  const SystemMemory* const system_;
+  PageMap pagemap_;
+  ClassMap class_map_;
+  MetadataArena arena_;
+  HugePageRuns runs_ GUARDED_BY(lock_);
+  HugePageFiller filler_ GUARDED_BY(lock_);
+  RegionSupply supply_ GUARDED_BY(lock_);
+  size_t huge_page_threshold_ GUARDED_BY(lock_) = SIZE_MAX;
+  size_t moves_ GUARDED_BY(lock_) = 0;
+  PageHeapStats stats_ GUARDED_BY(lock_) = {};
+  mutable Mutex lock_;
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_PAGE_PAGE_HEAP_H_

@@ -1,0 +1,65 @@
+// The header of a run of pages that is in use.
+//
+// Place:    page/. Owned by PageHeap while free, by a CentralFreeList while
+//           small, by nobody (found through its address) while large.
+// Purpose:  Everything that is known about a block or about the objects in a
+//           small span, kept outside of the memory it describes.
+//
+// States
+//   kUnused  no span starts in the four pages of this header.
+//   kSmall   eight pages, aligned to 64 KiB, objects of one size class. The
+//            fields below "small" belong to the central free list's lock.
+//   kLarge   one block of five pages or more. Belongs to the block's owner;
+//            page_count changes under the page heap's lock.
+// A header is found by the address of the span's first page: a pointer is the
+// start of a large block if and only if the header of its page is kLarge and
+// start() is that pointer.
+//
+// Cost: one cache line; with up to 128 objects the free bits are in it too.
+#ifndef SPANMALLOC_ALLOCATOR_PAGE_SPAN_H_
+#define SPANMALLOC_ALLOCATOR_PAGE_SPAN_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/base/config.h"
+#include "allocator/page/page_id.h"
+
+namespace spanmalloc {
+
+enum class SpanState : uint8_t { kUnused, kSmall, kLarge };
+
+struct alignas(kCacheLineSize) Span {
+  static constexpr size_t kInlineWords = 2;
+
+  SpanState state() const { return state_.load(std::memory_order_relaxed); }
+  void set_state(SpanState state) {
+    state_.store(state, std::memory_order_relaxed);
+  }
+  PageId first_page() const { return first; }
+  Length length() const { return Length(page_count); }
+  uintptr_t address() const { return first.address(); }
+  void* start() const { return first.pointer(); }
+
+  PageId first;
+  uint32_t page_count;
+  std::atomic<SpanState> state_;
+
+  // ---- small
+  uint8_t size_class;
+  uint8_t list;         // Which list of the central free list it is in.
+  uint8_t word_count;   // Words in free_bits.
+  uint64_t* free_bits;  // One for each object; 1 = free.
+  Span* next;
+  Span* prev;
+  uint16_t free_count;
+  uint16_t capacity;
+  uint16_t first_word;  // No word below this one has a bit set.
+  uint64_t inline_bits[kInlineWords];
+};
+static_assert(sizeof(Span) == kCacheLineSize);
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_PAGE_SPAN_H_

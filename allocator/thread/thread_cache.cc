@@ -1,0 +1,201 @@
+#include "allocator/thread/thread_cache.h"
+
+#include <string.h>
+
+#include <new>
+
+#include "allocator/base/check.h"
+
+namespace spanmalloc {
+namespace {
+
+// Each array has one more slot, in front, for the null that ends it.
+constexpr size_t ArrayBytes(size_t capacity) {
+  return (capacity + 1) * sizeof(void*);
+}
+
+// Where each class's arrays lie in the block: first the cache itself, then all
+// short arrays, then the long ones.
+struct Layout {
+  uint32_t short_array[kNumClasses] = {};
+  uint32_t long_array[kNumClasses] = {};
+  uint32_t end = 0;
+};
+
+constexpr Layout MakeLayout(size_t start, size_t short_capacity) {
+  Layout layout;
+  size_t at = start;
+  for (size_t c = 0; c < kNumClasses; ++c) {
+    layout.short_array[c] = static_cast<uint32_t>(at);
+    at += ArrayBytes(short_capacity);
+  }
+  for (size_t c = 0; c < kNumClasses; ++c) {
+    layout.long_array[c] = static_cast<uint32_t>(at);
+    if (kSizeClasses[c].max_cached > short_capacity) {
+      at += ArrayBytes(kSizeClasses[c].max_cached);
+    }
+  }
+  layout.end = static_cast<uint32_t>(at);
+  return layout;
+}
+
+constexpr size_t kShortCapacity = 16;
+constexpr Layout kLayout = MakeLayout(sizeof(ThreadCache), kShortCapacity);
+
+void** ArrayAt(void* block, uint32_t offset) {
+  return reinterpret_cast<void**>(static_cast<char*>(block) + offset) + 1;
+}
+
+}  // namespace
+
+const size_t ThreadCache::kBlockSize = kLayout.end;
+
+ThreadCache* ThreadCache::Create(void* memory, CentralHeap* central,
+                                 const std::atomic<size_t>* share) {
+  static_assert(kShortCapacity == kShortArray);
+  ThreadCache* const cache = new (memory) ThreadCache(NoCache());
+  cache->central_ = central;
+  cache->share_ = share;
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    BinInfo& info = cache->infos_[c];
+    info.reciprocal = kSizeClasses[c].reciprocal;
+    info.valid_below = kSizeClasses[c].valid_below;
+    info.slots = ArrayAt(memory, kLayout.short_array[c]);
+    info.slots[-1] = nullptr;
+    info.limit = FirstLimit(c);
+    info.capacity = kShortArray;
+    cache->limit_bytes_ += info.limit * kSizeClasses[c].size;
+    cache->bins_[c].top = info.slots;
+    cache->bins_[c].limit = info.slots + info.limit;
+  }
+  return cache;
+}
+
+void** ThreadCache::LongArray(size_t size_class) {
+  return ArrayAt(this, kLayout.long_array[size_class]);
+}
+
+void ThreadCache::SetLimit(size_t size_class, uint32_t limit) {
+  Bin& bin = bins_[size_class];
+  BinInfo& info = infos_[size_class];
+  if (limit > info.capacity) {
+    void** const slots = LongArray(size_class);
+    const size_t count = static_cast<size_t>(bin.top - info.slots);
+    slots[-1] = nullptr;
+    memcpy(slots, info.slots, count * sizeof(void*));
+    info.slots = slots;
+    info.capacity = kSizeClasses[size_class].max_cached;
+    bin.top = slots + count;
+  }
+  limit_bytes_ -= info.limit * size_t{kSizeClasses[size_class].size};
+  limit_bytes_ += limit * size_t{kSizeClasses[size_class].size};
+  info.limit = limit;
+  bin.limit = info.slots + limit;
+}
+
+// Doubles the limit if class and share allow. False if nothing changed.
+bool ThreadCache::GrowLimit(size_t size_class) {
+  const SizeClass& size = kSizeClasses[size_class];
+  const uint32_t old = infos_[size_class].limit;
+  if (old >= size.max_cached) return false;
+  const uint32_t limit = old * 2 < size.max_cached ? old * 2 : size.max_cached;
+  if (limit_bytes_ + (limit - old) * size_t{size.size} >
+      share_->load(std::memory_order_relaxed)) {
+    return false;
+  }
+  SetLimit(size_class, limit);
+  return true;
+}
+
+void ThreadCache::FlushOldest(size_t size_class, size_t n) {
+  Bin& bin = bins_[size_class];
+  void** const slots = infos_[size_class].slots;
+  const size_t count = static_cast<size_t>(bin.top - slots);
+  central_->list(size_class).InsertRange(slots, n);
+  memmove(slots, slots + n, (count - n) * sizeof(void*));
+  bin.top -= n;
+}
+
+void* ThreadCache::Refill(size_t tag) {
+  const size_t size_class = ClassOfTag(tag);
+  SlowStep();
+  Bin& bin = bins_[size_class];
+  // The first miss of a class says nothing about how much it will be used.
+  if (bin.mallocs.Get() != 0) GrowLimit(size_class);
+  const BinInfo& info = infos_[size_class];
+  const size_t want = info.limit > 1 ? info.limit / 2 : 1;
+  const size_t got =
+      central_->list(size_class).RemoveRange(info.slots, want);
+  bin.top = info.slots + got;
+  return Pop(tag);
+}
+
+void ThreadCache::MakeRoom(size_t tag) {
+  const size_t size_class = ClassOfTag(tag);
+  SlowStep();
+  if (bins_[size_class].top < bins_[size_class].limit) return;
+  if (GrowLimit(size_class)) return;
+  const uint32_t limit = infos_[size_class].limit;
+  // The share shrinks when threads are added.
+  const bool shrink = limit_bytes_ > share_->load(std::memory_order_relaxed) &&
+                      limit > FirstLimit(size_class);
+  const uint32_t new_limit = shrink ? (limit + 1) / 2 : limit;
+  FlushOldest(size_class, limit - new_limit / 2);
+  if (shrink) SetLimit(size_class, new_limit);
+}
+
+void ThreadCache::SlowStep() {
+  if (++slow_steps_ >= kStepsBetweenLooks) {
+    slow_steps_ = 0;
+    EmptyIdleBins();
+  }
+}
+
+void ThreadCache::EmptyIdleBins() {
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    const uint64_t operations = mallocs(c) + frees(c);
+    BinInfo& info = infos_[c];
+    if (operations == info.operations_seen && info.limit > FirstLimit(c)) {
+      FlushOldest(c, static_cast<size_t>(bins_[c].top - info.slots));
+      SetLimit(c, FirstLimit(c));
+    }
+    info.operations_seen = operations;
+  }
+}
+
+void ThreadCache::Flush() {
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    const size_t count = static_cast<size_t>(bins_[c].top - infos_[c].slots);
+    if (count != 0) FlushOldest(c, count);
+  }
+}
+
+size_t ThreadCache::cached_objects(size_t size_class) const {
+  void** const top =
+      __atomic_load_n(&bins_[size_class].top, __ATOMIC_RELAXED);
+  void** const slots =
+      __atomic_load_n(&infos_[size_class].slots, __ATOMIC_RELAXED);
+  const size_t count = static_cast<size_t>(top - slots);
+  return count <= kSizeClasses[size_class].max_cached ? count : 0;
+}
+
+void ThreadCache::CheckInvariants() const {
+  size_t limit_bytes = 0;
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    const Bin& bin = bins_[c];
+    const BinInfo& info = infos_[c];
+    SPANMALLOC_CHECK(info.slots[-1] == nullptr);
+    SPANMALLOC_CHECK(info.slots <= bin.top && bin.top <= bin.limit);
+    SPANMALLOC_CHECK(bin.limit == info.slots + info.limit);
+    SPANMALLOC_CHECK(info.limit <= info.capacity);
+    for (void** slot = info.slots; slot < bin.top; ++slot) {
+      const uintptr_t p = reinterpret_cast<uintptr_t>(*slot);
+      SPANMALLOC_CHECK(kSizeClasses[c].StartsObject(
+          static_cast<uint32_t>(p % kSmallSpanSize)));
+    }
+    limit_bytes += info.limit * size_t{kSizeClasses[c].size};
+  }
+  SPANMALLOC_CHECK(limit_bytes == limit_bytes_);
+}
+
+}  // namespace spanmalloc

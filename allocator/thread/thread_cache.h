@@ -1,0 +1,191 @@
+// The objects that one thread keeps at hand.
+//
+// Place:    malloc, free -> [ThreadCache] -> CentralFreeList
+// Purpose:  Serve almost every call with a handful of instructions and no lock.
+// Not here: which threads have one, and when (thread_registry.h).
+//
+// For each size class a bin: an array of pointers to free objects, used as a
+// stack. Nothing is written into the objects. The hot half of a bin (Bin) is
+// half a cache line; the rest (BinInfo) lies in an array of the same stride, so
+// that one register, the class's tag, reaches both.
+//
+//   slots[-1]  null: what an empty bin pops, so that empty needs no comparison
+//   slots[0]   the oldest object
+//   top[-1]    the newest
+//   limit      where the bin counts as full; at most the end of the array
+//
+// A bin begins with a short array next to those of the other classes and moves
+// to a long one when its limit outgrows that: a thread that uses many classes
+// a little touches few pages.
+//
+// Limits. A bin starts at kFirstLimit objects and doubles at each miss up to
+// SizeClass::max_cached, as long as the sum over all bins stays within the
+// thread's share of the process's cache. A miss fetches half the limit; a full
+// bin gives back its older half. Bins that were not used for a while are
+// emptied.
+//
+// Concurrency: used by its owner only; counters may be read by anyone.
+// Invariants (CheckInvariants)
+//   T1  slots <= top <= limit <= slots + the array's capacity.
+//   T2  the slots below top hold distinct objects of the class.
+//   T3  limit_bytes_ is the sum of limit * size.
+// Cost:    malloc 16 to 18 instructions, free 23.
+// Failure: Refill returns null if the central list has nothing.
+#ifndef SPANMALLOC_ALLOCATOR_THREAD_THREAD_CACHE_H_
+#define SPANMALLOC_ALLOCATOR_THREAD_THREAD_CACHE_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/base/annotations.h"
+#include "allocator/base/owner_counter.h"
+#include "allocator/central/central_heap.h"
+#include "allocator/central/size_classes.h"
+
+namespace spanmalloc {
+
+class ThreadCache {
+ public:
+  // A cache that has nothing and takes nothing: every operation misses.
+  struct NoCache {};
+  constexpr explicit ThreadCache(NoCache);
+
+  // A cache in `memory`, which has kBlockSize bytes. `share` is how many bytes
+  // of objects it may hold, read at every slow step.
+  static ThreadCache* Create(void* memory, CentralHeap* central,
+                             const std::atomic<size_t>* share);
+  static const size_t kBlockSize;
+
+  // ---- Hot path
+
+  // Pops an object of the class, or null.
+  SPANMALLOC_ALWAYS_INLINE void* Pop(size_t tag) {
+    Bin& bin = BinOf(tag);
+    void** const top = bin.top;
+    void* const object = top[-1];
+    if (SPANMALLOC_LIKELY(object != nullptr)) {
+      bin.top = top - 1;
+      bin.mallocs.Increment();
+    }
+    return object;
+  }
+
+  // Pushes p. False, with nothing done, if the bin is full, p is the object
+  // that was pushed last, or no object of the class starts at p.
+  // With tag 0 always false.
+  SPANMALLOC_ALWAYS_INLINE bool Push(size_t tag, void* p) {
+    Bin& bin = BinOf(tag);
+    const BinInfo& info = InfoOf(tag);
+    void** const top = bin.top;
+    const uint32_t offset =
+        static_cast<uint16_t>(reinterpret_cast<uintptr_t>(p));
+    if (SPANMALLOC_UNLIKELY(top >= bin.limit) ||
+        SPANMALLOC_UNLIKELY(top[-1] == p) ||
+        SPANMALLOC_UNLIKELY(offset * info.reciprocal >= info.valid_below)) {
+      return false;
+    }
+    *top = p;
+    bin.top = top + 1;
+    bin.frees.Increment();
+    return true;
+  }
+
+  // ---- Slow path
+
+  // Fetches objects of an empty bin's class and pops one; null if there are
+  // none.
+  void* Refill(size_t tag);
+
+  // Makes room in a full bin.
+  void MakeRoom(size_t tag);
+
+  // True if p is the object that was pushed last.
+  bool IsNewest(size_t tag, const void* p) { return BinOf(tag).top[-1] == p; }
+
+  // Gives all objects back.
+  void Flush();
+
+  // ---- Anyone
+
+  // Both counts are monotone while the cache lives.
+  uint64_t mallocs(size_t size_class) const {
+    return bins_[size_class].mallocs.Get();
+  }
+  uint64_t frees(size_t size_class) const {
+    return bins_[size_class].frees.Get();
+  }
+  // Objects in the bin; a snapshot that may be off by what happens meanwhile.
+  size_t cached_objects(size_t size_class) const;
+
+  // REQUIRES: called by the owner, or the owner is quiet.
+  void CheckInvariants() const;
+
+  // Links of ThreadRegistry.
+  ThreadCache* next = nullptr;
+  ThreadCache* prev = nullptr;
+
+ private:
+  struct Bin {
+    void** top;
+    void** limit;
+    OwnerCounter mallocs;
+    OwnerCounter frees;
+  };
+  struct BinInfo {
+    uint32_t reciprocal;   // Copies from the class table.
+    uint32_t valid_below;  // 0 in a cache that takes nothing.
+    void** slots;
+    uint64_t operations_seen;  // mallocs + frees at the last look.
+    uint32_t limit;            // In objects.
+    uint32_t capacity;         // Of the array.
+  };
+  // The tag is the bin's place in units of eight bytes.
+  static_assert(sizeof(Bin) == kTagScale * 8);
+  static_assert(sizeof(BinInfo) == kTagScale * 8);
+
+  static constexpr uint32_t kFirstLimit = 8;
+  static constexpr uint32_t kShortArray = 16;
+  static constexpr uint32_t kStepsBetweenLooks = 512;
+
+  ThreadCache() = default;
+
+  SPANMALLOC_ALWAYS_INLINE Bin& BinOf(size_t tag) {
+    return *reinterpret_cast<Bin*>(reinterpret_cast<char*>(bins_) + tag * 8);
+  }
+  SPANMALLOC_ALWAYS_INLINE BinInfo& InfoOf(size_t tag) {
+    return *reinterpret_cast<BinInfo*>(reinterpret_cast<char*>(infos_) +
+                                       tag * 8);
+  }
+
+  bool GrowLimit(size_t size_class);
+  void SetLimit(size_t size_class, uint32_t limit);
+  void FlushOldest(size_t size_class, size_t n);
+  void SlowStep();
+  void EmptyIdleBins();
+  static constexpr uint32_t FirstLimit(size_t size_class) {
+    const uint32_t max = kSizeClasses[size_class].max_cached;
+    return max < kFirstLimit ? max : kFirstLimit;
+  }
+  void** LongArray(size_t size_class);
+
+  Bin bins_[kNumClasses];
+  BinInfo infos_[kNumClasses];
+  CentralHeap* central_ = nullptr;
+  const std::atomic<size_t>* share_ = nullptr;
+  size_t limit_bytes_ = 0;
+  uint32_t slow_steps_ = 0;
+};
+
+// What an empty bin of a cache that has no arrays points behind.
+inline constexpr void* kNoSlots[1] = {nullptr};
+
+constexpr ThreadCache::ThreadCache(NoCache) : bins_{}, infos_{} {
+  for (Bin& bin : bins_) {
+    bin.top = bin.limit = const_cast<void**>(kNoSlots) + 1;
+  }
+}
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_THREAD_THREAD_CACHE_H_

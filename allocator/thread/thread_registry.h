@@ -1,0 +1,115 @@
+// Which threads have a cache, and what those did that have none any more.
+//
+// Place:    beside ThreadCache, above CentralHeap.
+// Purpose:  The life of a thread's cache from its first allocation to its end,
+//           and the sums over all threads.
+//
+// States of a thread (ThreadState)
+//   kNone     has not allocated yet. Its cache pointer is the cache that has
+//             nothing, so the first call ends in Join.
+//   kActive   has a cache of its own.
+//   kExited   has handed it back. Destructors that run later still allocate
+//             and free: one object at a time, at the central lists.
+// The same happens where no cache can be had: no memory, no pthread key.
+//
+// Concurrency: the lock (rank kThreadRegistry) covers the list and the sums of
+//   exited threads; it is held while a cache is given back, so that the sums
+//   never miss or repeat one. Direct counters are atomics.
+// Invariants:  G1  an exited thread's objects and counts are not lost.
+//              G2  a block of memory serves at most one thread; blocks of
+//                  exited threads serve later ones.
+// Failure:  Join returns null when there is no memory for a cache.
+#ifndef SPANMALLOC_ALLOCATOR_THREAD_THREAD_REGISTRY_H_
+#define SPANMALLOC_ALLOCATOR_THREAD_THREAD_REGISTRY_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/base/annotations.h"
+#include "allocator/base/linked_list.h"
+#include "allocator/central/central_heap.h"
+#include "allocator/os/mutex.h"
+#include "allocator/os/thread_exit.h"
+#include "allocator/thread/thread_cache.h"
+
+namespace spanmalloc {
+
+enum class ThreadState : unsigned char { kNone, kActive, kExited };
+
+// The two thread-local words of the library. The pointer is never null.
+extern SPANMALLOC_THREAD_LOCAL ThreadCache* current_thread_cache;
+extern SPANMALLOC_THREAD_LOCAL ThreadState current_thread_state;
+
+// Sums over all threads, present and past.
+struct ThreadCounts {
+  uint64_t mallocs[kNumClasses] = {};
+  uint64_t frees[kNumClasses] = {};
+  uint64_t cached_objects[kNumClasses] = {};
+  size_t threads = 0;  // With a cache.
+};
+
+class ThreadRegistry {
+ public:
+  constexpr ThreadRegistry(CentralHeap* central, void (*on_exit)(void*))
+      : central_(central),
+        on_exit_(on_exit),
+        lock_(LockRank::kThreadRegistry) {}
+
+  // Bytes of objects that all caches together may hold. Each thread's share is
+  // an equal part, but never below kMinShare.
+  void set_cache_bytes(size_t bytes) LOCKS_EXCLUDED(lock_);
+
+  // Gives the calling thread a cache and makes it kActive. Null if there is
+  // none to be had. REQUIRES: the state is kNone.
+  ThreadCache* Join() LOCKS_EXCLUDED(lock_);
+
+  // Takes the calling thread's cache back. REQUIRES: the state is kActive.
+  void Leave() LOCKS_EXCLUDED(lock_);
+
+  // One object for a thread without a cache; null if there is no memory.
+  void* AllocateDirect(size_t size_class);
+  void FreeDirect(size_t size_class, void* p);
+
+  // Adds up all threads. Coherent when they are quiet.
+  void Sum(ThreadCounts* counts) LOCKS_EXCLUDED(lock_);
+
+  // In the child of a fork: only the calling thread has gone on. What the
+  // others had cached stays lost to the child, for they may have been in the
+  // middle of a step.
+  void ForgetOtherThreads() LOCKS_EXCLUDED(lock_);
+
+  void CheckInvariants() LOCKS_EXCLUDED(lock_);
+  Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
+
+ private:
+  static constexpr size_t kDefaultCacheBytes = 32 << 20;
+  static constexpr size_t kMinShare = 128 << 10;
+
+  struct FreeBlock {
+    FreeBlock* next;
+  };
+
+  void AddCounts(const ThreadCache& cache) REQUIRES(lock_);
+  void Recycle(ThreadCache* cache) REQUIRES(lock_);
+  void ShareAgain() REQUIRES(lock_);
+
+  CentralHeap* const central_;
+  void (*const on_exit_)(void*);
+  std::atomic<size_t> share_{kDefaultCacheBytes};
+  std::atomic<uint64_t> direct_mallocs_[kNumClasses] = {};
+  std::atomic<uint64_t> direct_frees_[kNumClasses] = {};
+  size_t cache_bytes_ GUARDED_BY(lock_) = kDefaultCacheBytes;
+  LinkedList<ThreadCache> caches_ GUARDED_BY(lock_);
+  size_t threads_ GUARDED_BY(lock_) = 0;
+  FreeBlock* free_blocks_ GUARDED_BY(lock_) = nullptr;
+  uint64_t past_mallocs_[kNumClasses] GUARDED_BY(lock_) = {};
+  uint64_t past_frees_[kNumClasses] GUARDED_BY(lock_) = {};
+  bool exit_created_ GUARDED_BY(lock_) = false;
+  ThreadExit exit_ GUARDED_BY(lock_);
+  Mutex lock_;
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_THREAD_THREAD_REGISTRY_H_
