@@ -11,8 +11,7 @@ namespace spanmalloc {
 namespace {
 
 uint32_t OffsetInSpan(const void* p) {
-  return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p) %
-                               kSmallSpanSize);
+  return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p) % kSmallSpanSize);
 }
 
 }  // namespace
@@ -79,8 +78,7 @@ void* Allocator::AllocateLarge(size_t alignment, size_t size, bool* zeroed) {
   Configure();
   const Length n = LargeLength(size);
   for (;;) {
-    Span* const span =
-        central_.page_heap().NewLargeSpan(n, alignment, zeroed);
+    Span* const span = central_.page_heap().NewLargeSpan(n, alignment, zeroed);
     if (span != nullptr) return span->start();
     if (!Reclaim()) return nullptr;
   }
@@ -112,9 +110,8 @@ void* Allocator::AllocateZeroed(size_t size) {
   void* const p = AllocateLarge(kPageSize, size, &zeroed);
   if (p == nullptr || zeroed) return p;
   PageHeap& page_heap = central_.page_heap();
-  if (size >= kZeroByRelease &&
-      page_heap.ZeroByRelease(
-          page_heap.FindLargeSpan(reinterpret_cast<uintptr_t>(p)))) {
+  if (size >= kZeroByRelease && page_heap.ZeroByRelease(page_heap.FindLargeSpan(
+                                    reinterpret_cast<uintptr_t>(p)))) {
     return p;
   }
   return memset(p, 0, size);

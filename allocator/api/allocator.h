@@ -35,35 +35,16 @@ class Allocator {
   constexpr explicit Allocator(const SystemMemory* system)
       : central_(system), registry_(&central_, OnThreadExit) {}
 
-  // ---- Hot paths, in the header so that each entry point is one piece.
+  // ---- Hot paths: what the thread's cache can do by itself.
 
-  // At least `size` bytes, aligned for any object of that size.
-  SPANMALLOC_ALWAYS_INLINE void* Allocate(size_t size) {
-    size_t tag;
-    if (SPANMALLOC_LIKELY(size <= kMaxFineSize)) {
-      tag = kSizeClasses.FineTag(size);
-    } else if (SPANMALLOC_LIKELY(size <= kMaxSmallSize)) {
-      tag = kSizeClasses.CoarseTag(size);
-    } else {
-      return nullptr;
-    }
-    return current_thread_cache->Pop(tag);
+  static SPANMALLOC_ALWAYS_INLINE void* Allocate(size_t size) {
+    return current_thread_cache->Allocate(size);
   }
-
-  // Takes a block back. False if that takes more (FreeSlow).
-  SPANMALLOC_ALWAYS_INLINE bool Free(void* p) {
-    const size_t tag =
-        central_.page_heap().class_map().Get(reinterpret_cast<uintptr_t>(p));
-    return current_thread_cache->Push(tag, p);
+  static SPANMALLOC_ALWAYS_INLINE bool Free(void* p) {
+    return current_thread_cache->Free(p);
   }
-
-  // The same for a block of `size` bytes; false also if it has another size.
-  SPANMALLOC_ALWAYS_INLINE bool FreeSized(void* p, size_t size) {
-    const size_t tag =
-        central_.page_heap().class_map().Get(reinterpret_cast<uintptr_t>(p));
-    return SPANMALLOC_LIKELY(size <= kMaxFineSize) &&
-           SPANMALLOC_LIKELY(tag == kSizeClasses.FineTag(size)) &&
-           current_thread_cache->Push(tag, p);
+  static SPANMALLOC_ALWAYS_INLINE bool FreeSized(void* p, size_t size) {
+    return current_thread_cache->FreeSized(p, size);
   }
 
   // ---- What to call when those return null or false.

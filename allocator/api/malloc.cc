@@ -48,6 +48,7 @@ size_t AlignmentOf(int flags) { return size_t{1} << (flags & 63); }
 
 #pragma GCC visibility push(default)
 
+using spanmalloc::Allocator;
 using spanmalloc::the_allocator;
 
 const char* spanmalloc_version() {
@@ -60,20 +61,20 @@ const char* spanmalloc_version() {
 int spanmalloc_owns(const void* p) { return the_allocator.Owns(p); }
 
 void* spanmalloc_malloc(size_t size) {
-  void* const p = the_allocator.Allocate(size);
+  void* const p = Allocator::Allocate(size);
   if (SPANMALLOC_LIKELY(p != nullptr)) return p;
   return spanmalloc::MallocSlow(size);
 }
 
 void spanmalloc_free(void* pointer) {
-  if (SPANMALLOC_LIKELY(the_allocator.Free(pointer))) return;
+  if (SPANMALLOC_LIKELY(Allocator::Free(pointer))) return;
   spanmalloc::FreeSlow(pointer);
 }
 
 void spanmalloc_cfree(void* pointer) { spanmalloc_free(pointer); }
 
 void spanmalloc_free_sized(void* pointer, size_t size) {
-  if (SPANMALLOC_LIKELY(the_allocator.FreeSized(pointer, size))) return;
+  if (SPANMALLOC_LIKELY(Allocator::FreeSized(pointer, size))) return;
   the_allocator.FreeSizedSlow(pointer, size, 1);
 }
 

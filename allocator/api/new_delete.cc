@@ -4,10 +4,10 @@
 // Purpose:  The manners of C++: new_handler, std::bad_alloc, nothrow.
 // Not here: memory (Allocator).
 //
-// The C++ runtime. A program that uses these operators has one; a C program that
-// preloads the shared library has none, and the library must load all the same.
-// So for the shared library (SPANMALLOC_WEAK_CXX_RUNTIME) every symbol of the
-// runtime is weak, and found when it is needed.
+// The C++ runtime. A program that uses these operators has one; a C program
+// that preloads the shared library has none, and the library must load all the
+// same. So for the shared library (SPANMALLOC_WEAK_CXX_RUNTIME) every symbol of
+// the runtime is weak, and found when it is needed.
 #include <dlfcn.h>
 #include <errno.h>
 
@@ -66,8 +66,9 @@ std::new_handler GetNewHandler() {
   }
   if (function != nullptr) function();
   Message()
-      .Text("out of memory in operator new, and no C++ runtime that could "
-            "throw std::bad_alloc")
+      .Text(
+          "out of memory in operator new, and no C++ runtime that could "
+          "throw std::bad_alloc")
       .Abort();
 }
 
@@ -124,22 +125,22 @@ SPANMALLOC_NOINLINE void DeleteSizedSlow(void* p, size_t size) {
 }
 
 SPANMALLOC_ALWAYS_INLINE void* New(size_t size) {
-  void* const p = the_allocator.Allocate(size);
+  void* const p = Allocator::Allocate(size);
   return SPANMALLOC_LIKELY(p != nullptr) ? p : NewSlow(size);
 }
 
 SPANMALLOC_ALWAYS_INLINE void* NewNothrow(size_t size) {
-  void* const p = the_allocator.Allocate(size);
+  void* const p = Allocator::Allocate(size);
   return SPANMALLOC_LIKELY(p != nullptr) ? p : NewNothrowSlow(size);
 }
 
 SPANMALLOC_ALWAYS_INLINE void Delete(void* p) {
-  if (SPANMALLOC_LIKELY(the_allocator.Free(p))) return;
+  if (SPANMALLOC_LIKELY(Allocator::Free(p))) return;
   DeleteSlow(p);
 }
 
 SPANMALLOC_ALWAYS_INLINE void DeleteSized(void* p, size_t size) {
-  if (SPANMALLOC_LIKELY(the_allocator.FreeSized(p, size))) return;
+  if (SPANMALLOC_LIKELY(Allocator::FreeSized(p, size))) return;
   DeleteSizedSlow(p, size);
 }
 
@@ -193,9 +194,7 @@ void operator delete[](void* p, size_t size) noexcept {
   spanmalloc::DeleteSized(p, size);
 }
 void operator delete(void* p, align_val_t) noexcept { spanmalloc::Delete(p); }
-void operator delete[](void* p, align_val_t) noexcept {
-  spanmalloc::Delete(p);
-}
+void operator delete[](void* p, align_val_t) noexcept { spanmalloc::Delete(p); }
 void operator delete(void* p, align_val_t, const nothrow_t&) noexcept {
   spanmalloc::Delete(p);
 }

@@ -16,9 +16,7 @@ constexpr int CountTrailingZeros(uint64_t x) { return __builtin_ctzll(x); }
 // REQUIRES: x != 0.
 constexpr int Log2Floor(uint64_t x) { return 63 - __builtin_clzll(x); }
 // REQUIRES: x != 0.
-constexpr int Log2Ceil(uint64_t x) {
-  return x == 1 ? 0 : Log2Floor(x - 1) + 1;
-}
+constexpr int Log2Ceil(uint64_t x) { return x == 1 ? 0 : Log2Floor(x - 1) + 1; }
 
 // REQUIRES: alignment is a power of two. AlignUp may wrap to 0.
 constexpr uintptr_t AlignDown(uintptr_t x, size_t alignment) {

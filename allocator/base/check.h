@@ -26,12 +26,12 @@ inline constexpr int kAssertLevel = SPANMALLOC_ASSERT_LEVEL;
 
 }  // namespace spanmalloc
 
-#define SPANMALLOC_CHECK(condition)                                \
-  (SPANMALLOC_LIKELY(condition)                                    \
-       ? static_cast<void>(0)                                      \
+#define SPANMALLOC_CHECK(condition) \
+  (SPANMALLOC_LIKELY(condition)     \
+       ? static_cast<void>(0)       \
        : ::spanmalloc::CheckFailed(#condition, __FILE__, __LINE__))
 
-#define SPANMALLOC_CHECK_FROM_LEVEL(level, condition)       \
+#define SPANMALLOC_CHECK_FROM_LEVEL(level, condition)          \
   (::spanmalloc::kAssertLevel < (level) ? static_cast<void>(0) \
                                         : SPANMALLOC_CHECK(condition))
 

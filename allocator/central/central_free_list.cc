@@ -10,8 +10,7 @@ namespace spanmalloc {
 namespace {
 
 uint32_t OffsetInSpan(const void* p) {
-  return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p) %
-                               kSmallSpanSize);
+  return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p) % kSmallSpanSize);
 }
 
 }  // namespace
@@ -155,8 +154,7 @@ void CentralFreeList::InsertRange(void* const* batch, size_t n) {
     Span* spans[kChunk];
     uint32_t indexes[kChunk];
     for (size_t i = 0; i < count; ++i) {
-      spans[i] =
-          pagemap.SmallSpanOf(reinterpret_cast<uintptr_t>(batch[i]));
+      spans[i] = pagemap.SmallSpanOf(reinterpret_cast<uintptr_t>(batch[i]));
       __builtin_prefetch(spans[i], 1);
       indexes[i] = info_->ObjectIndex(OffsetInSpan(batch[i]));
     }
@@ -194,8 +192,8 @@ void CentralFreeList::ReleaseEmptySpan() {
   {
     MutexLock lock(&lock_);
     if (empty_spans_ == 0) return;
-    for (Span* span = lists_[ListFor(info_->capacity)].first();
-         span != nullptr; span = span->next) {
+    for (Span* span = lists_[ListFor(info_->capacity)].first(); span != nullptr;
+         span = span->next) {
       if (span->free_count == span->capacity) empty = span;
     }
     Unlink(empty);

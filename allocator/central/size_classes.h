@@ -57,9 +57,6 @@ struct SizeClass {
   }
 };
 
-// Requests up to here are looked up in units of 8 bytes, above in units of 128.
-inline constexpr size_t kMaxFineSize = 1024;
-
 class SizeClassTable {
  public:
   static constexpr size_t kMaxCachedObjects = 1024;
@@ -78,8 +75,8 @@ class SizeClassTable {
       info.reciprocal = static_cast<uint32_t>(reciprocal);
       info.valid_below = static_cast<uint32_t>(info.capacity * excess);
       valid_ = valid_ && info.capacity * excess <= reciprocal;
-      info.list_factor = static_cast<uint32_t>(
-          (kLists << kListFactorShift) / (info.capacity + 1));
+      info.list_factor = static_cast<uint32_t>((kLists << kListFactorShift) /
+                                               (info.capacity + 1));
       info.words =
           static_cast<uint8_t>(DivideRoundingUp(info.capacity, size_t{64}));
       const size_t by_bytes = kMaxCachedBytes / size;
@@ -87,15 +84,9 @@ class SizeClassTable {
           by_bytes < kMaxCachedObjects ? by_bytes : kMaxCachedObjects);
     }
     size_t c = 1;
-    for (size_t i = 0; i <= kMaxFineSize / 8; ++i) {
+    for (size_t i = 0; i <= kMaxSmallSize / 8; ++i) {
       while (kClassSizes[c] < i * 8) ++c;
-      fine_[i] = static_cast<uint8_t>(c * kTagScale);
-    }
-    for (size_t i = 0; i <= kMaxSmallSize / 128; ++i) {
-      while (kClassSizes[c] < i * 128) ++c;
-      // Classes between two fine sizes that are multiples of 128 are never
-      // found here, but neither is such a size looked up here.
-      coarse_[i] = static_cast<uint8_t>(c * kTagScale);
+      tags_[i] = static_cast<uint8_t>(c * kTagScale);
     }
   }
 
@@ -104,24 +95,16 @@ class SizeClassTable {
   }
   constexpr bool valid() const { return valid_; }
 
-  // The tag of the class that serves a request of `size` bytes.
+  // The tag of the class that serves a request of `size` bytes. One table for
+  // all sizes: of its 4 KiB a program keeps in its cache what it asks for.
   // REQUIRES: size <= kMaxSmallSize.
-  constexpr size_t TagFor(size_t size) const {
-    return size <= kMaxFineSize ? FineTag(size) : CoarseTag(size);
-  }
-  // REQUIRES: size <= kMaxFineSize.
-  SPANMALLOC_ALWAYS_INLINE constexpr size_t FineTag(size_t size) const {
-    return fine_[(size + 7) / 8];
-  }
-  // REQUIRES: kMaxFineSize < size <= kMaxSmallSize.
-  SPANMALLOC_ALWAYS_INLINE constexpr size_t CoarseTag(size_t size) const {
-    return coarse_[(size + 127) / 128];
+  SPANMALLOC_ALWAYS_INLINE constexpr size_t TagFor(size_t size) const {
+    return tags_[(size + 7) / 8];
   }
 
  private:
   SizeClass classes_[kNumClasses];
-  uint8_t fine_[kMaxFineSize / 8 + 1] = {};
-  uint8_t coarse_[kMaxSmallSize / 128 + 1] = {};
+  uint8_t tags_[kMaxSmallSize / 8 + 1] = {};
   bool valid_ = true;
 };
 

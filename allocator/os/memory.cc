@@ -41,8 +41,8 @@ void* Map(uintptr_t address, size_t size) {
 
 void* Reserve(size_t size) {
   ErrnoSaver errno_saver;
-  void* const got = mmap(nullptr, size, kReadWrite, kAnonymous | MAP_NORESERVE,
-                         -1, 0);
+  void* const got =
+      mmap(nullptr, size, kReadWrite, kAnonymous | MAP_NORESERVE, -1, 0);
   return got == MAP_FAILED ? nullptr : got;
 }
 

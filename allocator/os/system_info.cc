@@ -27,8 +27,8 @@ HugePageMode TransparentHugePages() {
   const int saved_errno = errno;
   char text[64];
   ssize_t length = -1;
-  const int fd = open("/sys/kernel/mm/transparent_hugepage/enabled",
-                      O_RDONLY | O_CLOEXEC);
+  const int fd =
+      open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
   if (fd >= 0) {
     length = read(fd, text, sizeof(text) - 1);
     close(fd);

@@ -11,7 +11,10 @@
 // for each 256 MiB of heap.
 //
 // Concurrency: Set under the page heap's lock, before the span's first object
-//              is handed out; Get by anyone. Init once, before the first Set.
+//              is handed out; Get by anyone. Init once, before the first block
+//              exists that could be looked up: that is why the fields are plain
+//              (compilers do not fold atomic loads into arithmetic). A copy
+//              made after Init is as good as the original.
 // Invariants:  M1  Get is 0 for every address that is not in a small span of
 //                  the window: before Init, outside, null, never ours.
 #ifndef SPANMALLOC_ALLOCATOR_PAGE_CLASS_MAP_H_
@@ -38,50 +41,41 @@ class ClassMap {
     const size_t count = size >> kSmallSpanShift;
     void* const map = system.reserve(AlignUp(count, kMaxSystemPageSize));
     if (map == nullptr) return false;
-    start_.store(start, std::memory_order_relaxed);
-    map_.store(static_cast<std::atomic<uint8_t>*>(map),
-               std::memory_order_relaxed);
-    count_.store(count, std::memory_order_release);
+    map_ = static_cast<std::atomic<uint8_t>*>(map);
+    start_ = start;
+    count_ = count;
     return true;
   }
 
-  // The tag of the small span that contains the address, or 0.
-  SPANMALLOC_ALWAYS_INLINE uint8_t Get(uintptr_t address) const {
-    const size_t i = (address - start_.load(std::memory_order_relaxed)) >>
-                     kSmallSpanShift;
-    if (SPANMALLOC_UNLIKELY(i >= count_.load(std::memory_order_relaxed))) {
-      return 0;
-    }
-    return map_.load(std::memory_order_relaxed)[i].load(
-        std::memory_order_relaxed);
+  // Finds the tag of the small span that contains the address, 0 if there is
+  // none. False if the address lies outside of the window.
+  SPANMALLOC_ALWAYS_INLINE bool Find(uintptr_t address, size_t* tag) const {
+    const size_t i = (address - start_) >> kSmallSpanShift;
+    if (SPANMALLOC_UNLIKELY(i >= count_)) return false;
+    *tag = map_[i].load(std::memory_order_relaxed);
+    return true;
+  }
+  // The same, with 0 for outside.
+  size_t Get(uintptr_t address) const {
+    size_t tag = 0;
+    return Find(address, &tag) ? tag : 0;
   }
 
   // Does nothing outside of the window.
   void Set(uintptr_t address, uint8_t tag) {
-    const size_t i = (address - start_.load(std::memory_order_relaxed)) >>
-                     kSmallSpanShift;
-    if (i < count_.load(std::memory_order_relaxed)) {
-      map_.load(std::memory_order_relaxed)[i].store(tag,
-                                                    std::memory_order_relaxed);
-    }
+    const size_t i = (address - start_) >> kSmallSpanShift;
+    if (i < count_) map_[i].store(tag, std::memory_order_relaxed);
   }
 
   // Bytes of address space of the map itself.
-  size_t map_bytes() const {
-    return count_.load(std::memory_order_relaxed);
-  }
-  uintptr_t window_start() const {
-    return start_.load(std::memory_order_relaxed);
-  }
-  uintptr_t window_end() const {
-    return window_start() + (map_bytes() << kSmallSpanShift);
-  }
+  size_t map_bytes() const { return count_; }
+  uintptr_t window_start() const { return start_; }
+  uintptr_t window_end() const { return start_ + (count_ << kSmallSpanShift); }
 
  private:
-  // Read together by every free().
-  std::atomic<uintptr_t> start_{0};
-  std::atomic<size_t> count_{0};
-  std::atomic<std::atomic<uint8_t>*> map_{nullptr};
+  uintptr_t start_ = 0;
+  size_t count_ = 0;
+  std::atomic<uint8_t>* map_ = nullptr;
 };
 
 }  // namespace spanmalloc

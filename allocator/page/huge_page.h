@@ -53,11 +53,11 @@ struct HugePage {
     free.ClearRange(from, count);
     size_t were_fresh = 0;
     size_t start = 0, length = 0;
-    for (size_t at = from; at < from + count && fresh.NextRun(at, &start,
-                                                              &length);
+    for (size_t at = from;
+         at < from + count && fresh.NextRun(at, &start, &length);
          at = start + length) {
-      const size_t end = start + length < from + count ? start + length
-                                                       : from + count;
+      const size_t end =
+          start + length < from + count ? start + length : from + count;
       if (start < end) were_fresh += end - start;
     }
     fresh.ClearRange(from, count);

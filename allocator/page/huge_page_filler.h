@@ -95,9 +95,9 @@ class HugePageFiller {
 
  private:
   IndexedLists<LinkedList<HugePage>, kPagesPerHugePage + 1> by_longest_;
-  IndexedLists<LinkedList<HugePage, &HugePage::next_by_small,
-                          &HugePage::prev_by_small>,
-               kSmallSpansPerHugePage + 1>
+  IndexedLists<
+      LinkedList<HugePage, &HugePage::next_by_small, &HugePage::prev_by_small>,
+      kSmallSpansPerHugePage + 1>
       by_small_;
 };
 

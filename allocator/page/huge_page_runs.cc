@@ -65,7 +65,8 @@ HugePage* HugePageRuns::Take(size_t count, size_t alignment) {
         continue;
       }
       if (best == nullptr || run->run_length < best->run_length ||
-          (run->run_length == best->run_length && run->address < best->address)) {
+          (run->run_length == best->run_length &&
+           run->address < best->address)) {
         best = run;
       }
     }
@@ -98,8 +99,7 @@ void HugePageRuns::CheckInvariants() const {
   size_t total = 0;
   for (size_t key = lists_.Next(0); key != lists_.kNone;
        key = lists_.Next(key + 1)) {
-    for (const HugePage* run = lists_.list(key).first(); run;
-         run = run->next) {
+    for (const HugePage* run = lists_.list(key).first(); run; run = run->next) {
       const size_t length = run->run_length;
       SPANMALLOC_CHECK(length != 0 && Key(length) == key);
       for (size_t i = 0; i < length; ++i) {

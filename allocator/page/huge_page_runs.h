@@ -28,8 +28,7 @@ namespace spanmalloc {
 
 class HugePageRuns {
  public:
-  constexpr explicit HugePageRuns(const PageMap* pagemap)
-      : pagemap_(pagemap) {}
+  constexpr explicit HugePageRuns(const PageMap* pagemap) : pagemap_(pagemap) {}
 
   // Adds `count` adjacent empty huge pages, the first of which is `first`, and
   // joins them with their neighbours.
@@ -40,8 +39,8 @@ class HugePageRuns {
   // is none. REQUIRES: alignment >= kHugePageSize, a power of two.
   HugePage* Take(size_t count, size_t alignment);
 
-  // Takes `count` huge pages, the `skip` first ones left, out of a run. REQUIRES:
-  // `first` is the first of a run of at least skip + count.
+  // Takes `count` huge pages, the `skip` first ones left, out of a run.
+  // REQUIRES: `first` is the first of a run of at least skip + count.
   void TakePart(HugePage* first, size_t skip, size_t count);
 
   // Length of the run that ends right before the address, or 0.

@@ -12,6 +12,11 @@ void PageHeap::Configure(size_t window_size, size_t huge_page_threshold) {
   huge_page_threshold_ = huge_page_threshold;
 }
 
+void PageHeap::Prepare() {
+  MutexLock lock(&lock_);
+  if (supply_.mapped_bytes() == 0) Grow(1);
+}
+
 // ---- Pages
 
 Length PageHeap::Use(HugePage* huge_page, size_t from, size_t count) {
@@ -58,8 +63,8 @@ PageId PageHeap::AllocatePages(Length n, size_t alignment, Length* fresh) {
     return place.huge_page->first_page() + Length(place.page);
   }
   const size_t count = DivideRoundingUp(n.pages(), kPagesPerHugePage);
-  HugePage* huge_page = TakeEmpty(
-      count, alignment < kHugePageSize ? kHugePageSize : alignment);
+  HugePage* huge_page =
+      TakeEmpty(count, alignment < kHugePageSize ? kHugePageSize : alignment);
   if (huge_page == nullptr) return PageId();
   const PageId first = huge_page->first_page();
   for (size_t left = n.pages(); left != 0;) {
@@ -94,8 +99,8 @@ bool PageHeap::GrowInPlace(PageId first, Length n) {
     const HugePage* const huge_page = pagemap_.HugePageOf(at.address());
     if (huge_page == nullptr) {
       if (at.address() != supply_.next()) return false;
-      const Region region = supply_.GetNext(
-          DivideRoundingUp(left.pages(), kPagesPerHugePage));
+      const Region region =
+          supply_.GetNext(DivideRoundingUp(left.pages(), kPagesPerHugePage));
       if (region.huge_pages == 0 || !Adopt(region)) return false;
       continue;
     }
@@ -124,8 +129,7 @@ bool PageHeap::GrowInPlace(PageId first, Length n) {
 
 HugePage* PageHeap::TakeEmpty(size_t count, size_t alignment) {
   HugePage* huge_page = runs_.Take(count, alignment);
-  if (huge_page == nullptr &&
-      Grow(count + (alignment >> kHugePageShift) - 1)) {
+  if (huge_page == nullptr && Grow(count + (alignment >> kHugePageShift) - 1)) {
     huge_page = runs_.Take(count, alignment);
   }
   return huge_page;
@@ -265,8 +269,7 @@ Span* PageHeap::MoveLargeSpan(Span* span, Length n) {
   bool zeroed = false;
   Span* const target = NewLargeSpan(n, kHugePageSize, &zeroed);
   if (target == nullptr) return nullptr;
-  const bool moved =
-      system_->move(span->start(), target->start(), old.bytes());
+  const bool moved = system_->move(span->start(), target->start(), old.bytes());
   MutexLock lock(&lock_);
   Span* const gone = moved ? span : target;
   NoteLargeFreed(gone->length());

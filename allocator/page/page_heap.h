@@ -7,7 +7,8 @@
 // Not here: objects (central/), when to release (callers).
 //
 // Concurrency: thread-safe; one lock (rank kPageHeap), which is not held while
-//   memory is released or moved. Look-ups take no lock (pagemap(), class_map()).
+//   memory is released or moved. Look-ups take no lock (pagemap(),
+//   class_map()).
 // Invariants, whenever the lock is free (CheckInvariants)
 //   P1  A page of a mapped region is free in its tracker, or belongs to exactly
 //       one span, or is in the hands of a thread that releases it just now.
@@ -65,6 +66,10 @@ class PageHeap {
   //     pages where the system leaves that to us; SIZE_MAX = never.
   void Configure(size_t window_size, size_t huge_page_threshold)
       LOCKS_EXCLUDED(lock_);
+
+  // Gets the first region, and with it the class map, if that has not been
+  // done. Without memory for it the heap stays as it is.
+  void Prepare() LOCKS_EXCLUDED(lock_);
 
   // Eight pages aligned to 64 KiB, whose class map entry is `tag`.
   Span* NewSmallSpan(uint8_t tag) LOCKS_EXCLUDED(lock_);

@@ -31,8 +31,7 @@ class Length {
     return Length(a.pages_ + b.pages_);
   }
   friend constexpr Length operator-(Length a, Length b) {
-    return SPANMALLOC_ASSERT(a.pages_ >= b.pages_),
-           Length(a.pages_ - b.pages_);
+    return SPANMALLOC_ASSERT(a.pages_ >= b.pages_), Length(a.pages_ - b.pages_);
   }
   friend constexpr bool operator==(Length a, Length b) {
     return a.pages_ == b.pages_;
@@ -77,8 +76,7 @@ class PageId {
     return PageId(a.index_ + n.pages());
   }
   friend constexpr Length operator-(PageId a, PageId b) {
-    return SPANMALLOC_ASSERT(a.index_ >= b.index_),
-           Length(a.index_ - b.index_);
+    return SPANMALLOC_ASSERT(a.index_ >= b.index_), Length(a.index_ - b.index_);
   }
   friend constexpr bool operator==(PageId a, PageId b) {
     return a.index_ == b.index_;

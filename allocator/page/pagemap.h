@@ -9,7 +9,8 @@
 // Concurrency: Set under the page heap's lock; look-ups by anyone without one.
 //              Entries are only ever added: memory that came from the system
 //              keeps its records for good.
-// Cost:        three dependent loads, of which the first is always and the second
+// Cost:        three dependent loads, of which the first is always and the
+// second
 //              for each GiB the same. The root is 2 MiB of address space of
 //              which a page or two get touched.
 #ifndef SPANMALLOC_ALLOCATOR_PAGE_PAGEMAP_H_
@@ -49,8 +50,7 @@ class PageMap {
   HugePage* HugePageOf(uintptr_t address) const {
     const Leaf* const leaf = LeafOf(address);
     if (leaf == nullptr) return nullptr;
-    return leaf->huge_pages[LeafIndex(address)].load(
-        std::memory_order_relaxed);
+    return leaf->huge_pages[LeafIndex(address)].load(std::memory_order_relaxed);
   }
 
   // Makes room for the records of `count` huge pages from `address` on. False

@@ -54,6 +54,7 @@ ThreadCache* ThreadCache::Create(void* memory, CentralHeap* central,
                                  const std::atomic<size_t>* share) {
   static_assert(kShortCapacity == kShortArray);
   ThreadCache* const cache = new (memory) ThreadCache(NoCache());
+  cache->class_map_ = central->page_heap().class_map();
   cache->central_ = central;
   cache->share_ = share;
   for (size_t c = 1; c < kNumClasses; ++c) {
@@ -124,8 +125,7 @@ void* ThreadCache::Refill(size_t tag) {
   if (bin.mallocs.Get() != 0) GrowLimit(size_class);
   const BinInfo& info = infos_[size_class];
   const size_t want = info.limit > 1 ? info.limit / 2 : 1;
-  const size_t got =
-      central_->list(size_class).RemoveRange(info.slots, want);
+  const size_t got = central_->list(size_class).RemoveRange(info.slots, want);
   bin.top = info.slots + got;
   return Pop(tag);
 }
@@ -171,8 +171,7 @@ void ThreadCache::Flush() {
 }
 
 size_t ThreadCache::cached_objects(size_t size_class) const {
-  void** const top =
-      __atomic_load_n(&bins_[size_class].top, __ATOMIC_RELAXED);
+  void** const top = __atomic_load_n(&bins_[size_class].top, __ATOMIC_RELAXED);
   void** const slots =
       __atomic_load_n(&infos_[size_class].slots, __ATOMIC_RELAXED);
   const size_t count = static_cast<size_t>(top - slots);

@@ -45,7 +45,7 @@
 
 namespace spanmalloc {
 
-class ThreadCache {
+class alignas(kCacheLineSize) ThreadCache {
  public:
   // A cache that has nothing and takes nothing: every operation misses.
   struct NoCache {};
@@ -58,6 +58,30 @@ class ThreadCache {
   static const size_t kBlockSize;
 
   // ---- Hot path
+
+  // An object of at least `size` bytes, or null.
+  SPANMALLOC_ALWAYS_INLINE void* Allocate(size_t size) {
+    if (SPANMALLOC_UNLIKELY(size > kMaxSmallSize)) return nullptr;
+    return Pop(kSizeClasses.TagFor(size));
+  }
+
+  // Takes the object back. False, with nothing done, if p is not in a small
+  // span of the window, or Push refuses it.
+  SPANMALLOC_ALWAYS_INLINE bool Free(void* p) {
+    size_t tag;
+    return SPANMALLOC_LIKELY(
+               class_map_.Find(reinterpret_cast<uintptr_t>(p), &tag)) &&
+           Push(tag, p);
+  }
+
+  // The same; false also if a request of `size` bytes has another class.
+  SPANMALLOC_ALWAYS_INLINE bool FreeSized(void* p, size_t size) {
+    size_t tag;
+    return SPANMALLOC_LIKELY(size <= kMaxSmallSize) &&
+           SPANMALLOC_LIKELY(
+               class_map_.Find(reinterpret_cast<uintptr_t>(p), &tag)) &&
+           SPANMALLOC_LIKELY(tag == kSizeClasses.TagFor(size)) && Push(tag, p);
+  }
 
   // Pops an object of the class, or null.
   SPANMALLOC_ALWAYS_INLINE void* Pop(size_t tag) {
@@ -76,7 +100,7 @@ class ThreadCache {
   // With tag 0 always false.
   SPANMALLOC_ALWAYS_INLINE bool Push(size_t tag, void* p) {
     Bin& bin = BinOf(tag);
-    const BinInfo& info = InfoOf(tag);
+    const BinInfo& info = InfoOf(bin);
     void** const top = bin.top;
     const uint32_t offset =
         static_cast<uint16_t>(reinterpret_cast<uintptr_t>(p));
@@ -121,10 +145,6 @@ class ThreadCache {
   // REQUIRES: called by the owner, or the owner is quiet.
   void CheckInvariants() const;
 
-  // Links of ThreadRegistry.
-  ThreadCache* next = nullptr;
-  ThreadCache* prev = nullptr;
-
  private:
   struct Bin {
     void** top;
@@ -153,9 +173,10 @@ class ThreadCache {
   SPANMALLOC_ALWAYS_INLINE Bin& BinOf(size_t tag) {
     return *reinterpret_cast<Bin*>(reinterpret_cast<char*>(bins_) + tag * 8);
   }
-  SPANMALLOC_ALWAYS_INLINE BinInfo& InfoOf(size_t tag) {
-    return *reinterpret_cast<BinInfo*>(reinterpret_cast<char*>(infos_) +
-                                       tag * 8);
+  // Through the bin, so that one address serves for both.
+  SPANMALLOC_ALWAYS_INLINE BinInfo& InfoOf(Bin& bin) {
+    return *reinterpret_cast<BinInfo*>(reinterpret_cast<char*>(&bin) +
+                                       sizeof(bins_));
   }
 
   bool GrowLimit(size_t size_class);
@@ -171,10 +192,16 @@ class ThreadCache {
 
   Bin bins_[kNumClasses];
   BinInfo infos_[kNumClasses];
+  ClassMap class_map_;  // A copy, so that one register reaches all of it.
   CentralHeap* central_ = nullptr;
   const std::atomic<size_t>* share_ = nullptr;
   size_t limit_bytes_ = 0;
   uint32_t slow_steps_ = 0;
+
+ public:
+  // Links of ThreadRegistry.
+  ThreadCache* next = nullptr;
+  ThreadCache* prev = nullptr;
 };
 
 // What an empty bin of a cache that has no arrays points behind.

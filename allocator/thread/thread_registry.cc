@@ -27,6 +27,8 @@ void ThreadRegistry::set_cache_bytes(size_t bytes) {
 
 ThreadCache* ThreadRegistry::Join() {
   SPANMALLOC_ASSERT(current_thread_state == ThreadState::kNone);
+  // A cache copies the class map, so that must be there.
+  central_->page_heap().Prepare();
   ThreadCache* cache = nullptr;
   ThreadExit exit;
   {

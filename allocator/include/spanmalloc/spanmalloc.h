@@ -1,10 +1,10 @@
 /* spanmalloc: a thread-caching memory allocator.
  *
  * Programs that are linked with spanmalloc, or started with it in LD_PRELOAD,
- * use malloc, free and operator new as ever; this header adds what is particular
- * to spanmalloc. Every function of the malloc family also exists under a name
- * with the prefix spanmalloc_, with the same meaning: memory from malloc may be
- * given to spanmalloc_free, and the other way round.
+ * use malloc, free and operator new as ever; this header adds what is
+ * particular to spanmalloc. Every function of the malloc family also exists
+ * under a name with the prefix spanmalloc_, with the same meaning: memory from
+ * malloc may be given to spanmalloc_free, and the other way round.
  *
  * Thread safety: every function may be called from any thread.
  */
@@ -30,8 +30,8 @@ const char* spanmalloc_version(void);
  * lies anywhere else. Takes any pointer value. */
 int spanmalloc_owns(const void* p);
 
-/* C23, POSIX and GNU. Failure: NULL with errno ENOMEM (no memory, or a size above
- * PTRDIFF_MAX) or EINVAL (an alignment that is not a power of two). */
+/* C23, POSIX and GNU. Failure: NULL with errno ENOMEM (no memory, or a size
+ * above PTRDIFF_MAX) or EINVAL (an alignment that is not a power of two). */
 void* spanmalloc_malloc(size_t size);
 void* spanmalloc_calloc(size_t count, size_t size);
 void* spanmalloc_realloc(void* pointer, size_t size);
@@ -43,8 +43,9 @@ void* spanmalloc_pvalloc(size_t size);
 /* Returns the error and leaves errno alone. */
 int spanmalloc_posix_memalign(void** result, size_t alignment, size_t size);
 
-/* errno is kept. Misuse (a block freed twice, a pointer that is no block's start,
- * a size or alignment that is not the block's) prints one line and aborts. */
+/* errno is kept. Misuse (a block freed twice, a pointer that is no block's
+ * start, a size or alignment that is not the block's) prints one line and
+ * aborts. */
 void spanmalloc_free(void* pointer);
 void spanmalloc_cfree(void* pointer);
 void spanmalloc_free_sized(void* pointer, size_t size);
@@ -60,8 +61,8 @@ void spanmalloc_sdallocx(void* pointer, size_t size, int flags);
 
 /* Gives free memory back to the system, but for `pad` bytes. 1 if any was. */
 int spanmalloc_malloc_trim(size_t pad);
-/* 1 for the parameters that glibc knows, all of which have no effect here; 0 for
- * any other. Settings are made through SPANMALLOC_OPTIONS. */
+/* 1 for the parameters that glibc knows, all of which have no effect here; 0
+ * for any other. Settings are made through SPANMALLOC_OPTIONS. */
 int spanmalloc_mallopt(int parameter, int value);
 
 /* What the heap holds, as text on stderr, as numbers, and as XML. */
