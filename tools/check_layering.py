@@ -42,7 +42,7 @@ CXX_HEADERS = {
 }
 
 # Headers through which the kernel is spoken to.
-OS_ONLY_HEADERS = re.compile(r"(linux|asm|sys)/.*|sched\.h|unistd\.h")
+OS_ONLY_HEADERS = re.compile(r"(linux|asm|sys)/.*")
 
 # (file, macro) of the conditionals allowed above os/, with the reason.
 ALLOWED_CONDITIONALS = {

@@ -47,8 +47,6 @@ CMAKE_KEYWORDS = {
     "DEPS": "deps",
     "DYNAMIC_DEPS": "dynamic_deps",
     "LINKED_DEPS": "linked_deps",
-    "DATA": "data",
-    "LABELS": "labels",
 }
 # Layers depend on each other in Bazel only: in CMake they are object libraries.
 KINDS_WITH_EQUAL_DEPS = {"test", "test library"}
@@ -61,10 +59,10 @@ BAZEL_ONLY_OPTIONS = {"-Werror", "-fPIC"}
 # Files whose names end in _test have to be in one of these.
 TEST_KINDS = {"test", "test library", "script test"}
 
-# How each build writes the path of a library that it makes.
-LIBRARY_PATH = re.compile(
-    r"\$<TARGET_FILE:(?P<cmake>\w+)>|"
-    r"\$\((?:location|rootpath) [\w/]*:?(?:lib)?(?P<bazel>\w+)\.so\)")
+# How each build writes the path of a library that it makes, and of a source.
+CMAKE_PATH = re.compile(r"\$<TARGET_FILE:(\w+)>|\$\{PROJECT_SOURCE_DIR\}/(\S+)")
+BAZEL_PATH = re.compile(r"\$\((?:location|rootpath) (\S+)\)")
+BAZEL_LIBRARY = re.compile(r"(?://)?[\w/]*:?(?:lib)?(\w+)\.so")
 
 
 class BuildFileError(Exception):
@@ -89,9 +87,16 @@ class Target:
 
 def common_name(text):
     """What both builds mean by an item of a list."""
-    return LIBRARY_PATH.sub(
-        lambda match: f"<{match['cmake'] or match['bazel']}>",
-        text.removeprefix(":"))
+    match = CMAKE_PATH.fullmatch(text)
+    if match:
+        return f"<{match[1]}>" if match[1] else match[2]
+    match = BAZEL_PATH.fullmatch(text)
+    if match:
+        library = BAZEL_LIBRARY.fullmatch(match[1])
+        if library:
+            return f"<{library[1]}>"
+        return match[1].removeprefix("//").replace(":", "/")
+    return text.removeprefix(":")
 
 
 def cmake_commands(text, path):

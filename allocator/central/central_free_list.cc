@@ -41,10 +41,17 @@ size_t CentralFreeList::TakeFrom(Span* span, void** end, size_t n) {
   size_t w = span->first_word;
   for (size_t left = n; left != 0;) {
     uint64_t word = span->free_bits[w];
-    const uintptr_t word_base = base + w * 64 * size;
+    uintptr_t address = base + w * 64 * size;
+    if (word == ~uint64_t{0} && left >= 64) {
+      for (size_t i = 0; i < 64; ++i, address += size) {
+        *--end = reinterpret_cast<void*>(address);
+      }
+      left -= 64;
+      word = 0;
+    }
     for (; word != 0 && left != 0; --left) {
       *--end = reinterpret_cast<void*>(
-          word_base + static_cast<size_t>(CountTrailingZeros(word)) * size);
+          address + static_cast<size_t>(CountTrailingZeros(word)) * size);
       word &= word - 1;
     }
     span->free_bits[w] = word;
@@ -118,73 +125,118 @@ void CentralFreeList::Delete(Span* span) {
   page_heap_->DeleteSmallSpan(span);
 }
 
-Span* CentralFreeList::PutOne(Span* span, uint32_t index, bool* was_free) {
-  uint64_t& word = span->free_bits[index / 64];
-  const uint64_t bit = uint64_t{1} << (index % 64);
-  *was_free = (word & bit) != 0;
-  if (SPANMALLOC_UNLIKELY(*was_free)) return nullptr;
-  word |= bit;
-  if (index / 64 < span->first_word) {
-    span->first_word = static_cast<uint16_t>(index / 64);
-  }
-  const size_t free_count = ++span->free_count;
-  ++stats_.free_objects;
-  if (SPANMALLOC_UNLIKELY(free_count == span->capacity)) {
-    Unlink(span);  // A span holds two objects at least, so it was linked.
-    if (empty_spans_ != 0) {
-      --stats_.spans;
-      stats_.free_objects -= free_count;
-      return span;
+// Sets the bits of `n` objects of the span. Returns the first object whose bit
+// is set already, or null.
+void* CentralFreeList::Put(Span* span, void* const* objects, size_t n) {
+  const uint64_t reciprocal = info_->reciprocal;
+  uint64_t* const bits = span->free_bits;
+  size_t lowest = span->first_word;
+  for (size_t i = 0; i < n;) {
+    // Neighbours share a word more often than not: gather its bits first.
+    const size_t index = OffsetInSpan(objects[i]) * reciprocal >> 32;
+    const size_t w = index / 64;
+    const uint64_t old = bits[w];
+    uint64_t word = old | uint64_t{1} << (index % 64);
+    if (SPANMALLOC_UNLIKELY(word == old)) return objects[i];
+    for (++i; i < n; ++i) {
+      const size_t next = OffsetInSpan(objects[i]) * reciprocal >> 32;
+      if (next / 64 != w) break;
+      const uint64_t bit = uint64_t{1} << (next % 64);
+      if (SPANMALLOC_UNLIKELY((word & bit) != 0)) return objects[i];
+      word |= bit;
     }
-    ++empty_spans_;
-    Link(span);
-  } else if (free_count == 1) {
-    Link(span);
-  } else if (ListFor(free_count) != span->list) {
-    Unlink(span);
-    Link(span);
+    bits[w] = word;
+    if (w < lowest) lowest = w;
   }
+  span->first_word = static_cast<uint16_t>(lowest);
   return nullptr;
 }
 
+// Notes that the span has `n` more free objects. Returns true if all of them
+// are free now and the span is to leave: it is in no list then.
+bool CentralFreeList::NoteFreed(Span* span, size_t n) {
+  const size_t before = span->free_count;
+  const size_t after = before + n;
+  span->free_count = static_cast<uint16_t>(after);
+  stats_.free_objects += n;
+  if (SPANMALLOC_UNLIKELY(after == span->capacity)) {
+    if (before != 0) Unlink(span);
+    if (empty_spans_ != 0) {
+      --stats_.spans;
+      stats_.free_objects -= after;
+      return true;
+    }
+    ++empty_spans_;
+    Link(span);
+  } else if (before == 0) {
+    Link(span);
+  } else if (ListFor(after) != span->list) {
+    Unlink(span);
+    Link(span);
+  }
+  return false;
+}
+
 void CentralFreeList::InsertRange(void* const* batch, size_t n) {
-  const PageMap& pagemap = page_heap_->pagemap();
   while (n != 0) {
     const size_t count = n < kChunk ? n : kChunk;
-    Span* spans[kChunk];
-    uint32_t indexes[kChunk];
-    for (size_t i = 0; i < count; ++i) {
-      spans[i] = pagemap.SmallSpanOf(reinterpret_cast<uintptr_t>(batch[i]));
-      __builtin_prefetch(spans[i], 1);
-      indexes[i] = info_->ObjectIndex(OffsetInSpan(batch[i]));
-    }
-    if (info_->words > Span::kInlineWords) {
-      for (size_t i = 0; i < count; ++i) {
-        __builtin_prefetch(spans[i]->free_bits + indexes[i] / 64, 1);
-      }
-    }
-    Span* gone[kChunk];
-    size_t gone_count = 0;
-    size_t i = 0;
-    bool bad = false;
-    {
-      MutexLock lock(&lock_);
-      for (; i < count; ++i) {
-        // A span that has left the class meanwhile had all its objects home:
-        // this one was freed twice.
-        bad = spans[i]->state() != SpanState::kSmall ||
-              spans[i]->size_class != size_class_;
-        if (SPANMALLOC_UNLIKELY(bad)) break;
-        Span* const empty = PutOne(spans[i], indexes[i], &bad);
-        if (SPANMALLOC_UNLIKELY(bad)) break;
-        if (SPANMALLOC_UNLIKELY(empty != nullptr)) gone[gone_count++] = empty;
-      }
-    }
-    if (SPANMALLOC_UNLIKELY(bad)) ReportDoubleFree(batch[i], info_->size);
-    for (size_t k = 0; k < gone_count; ++k) Delete(gone[k]);
+    InsertChunk(batch, count);
     batch += count;
     n -= count;
   }
+}
+
+void CentralFreeList::InsertChunk(void* const* batch, size_t n) {
+  // Neighbours in the batch that lie in one span are a run.
+  struct Run {
+    Span* span;
+    size_t start;
+  };
+  Run runs[kChunk + 1];
+  size_t run_count = 0;
+  const PageMap& pagemap = page_heap_->pagemap();
+  uintptr_t previous = 0;  // No span has number 0.
+  for (size_t i = 0; i < n; ++i) {
+    const uintptr_t address = reinterpret_cast<uintptr_t>(batch[i]);
+    if (address >> kSmallSpanShift == previous) continue;
+    previous = address >> kSmallSpanShift;
+    Span* const span = pagemap.SmallSpanOf(address);
+    __builtin_prefetch(span, 1);
+    runs[run_count++] = {span, i};
+  }
+  runs[run_count].start = n;
+  if (info_->words > Span::kInlineWords) {
+    for (size_t r = 0; r < run_count; ++r) {
+      const uint32_t offset = OffsetInSpan(batch[runs[r].start]);
+      __builtin_prefetch(
+          runs[r].span->free_bits + info_->ObjectIndex(offset) / 64, 1);
+    }
+  }
+  Span* gone[kChunk];
+  size_t gone_count = 0;
+  void* twice = nullptr;
+  {
+    MutexLock lock(&lock_);
+    for (size_t r = 0; r < run_count; ++r) {
+      Span* const span = runs[r].span;
+      const size_t start = runs[r].start;
+      const size_t count = runs[r + 1].start - start;
+      // A span that has left the class meanwhile had all its objects home:
+      // these were freed twice.
+      twice = SPANMALLOC_LIKELY(span->state() == SpanState::kSmall &&
+                                span->size_class == size_class_)
+                  ? Put(span, batch + start, count)
+                  : batch[start];
+      if (SPANMALLOC_UNLIKELY(twice != nullptr)) break;
+      if (SPANMALLOC_UNLIKELY(NoteFreed(span, count))) {
+        gone[gone_count++] = span;
+      }
+    }
+  }
+  if (SPANMALLOC_UNLIKELY(twice != nullptr)) {
+    ReportDoubleFree(twice, info_->size);
+  }
+  for (size_t g = 0; g < gone_count; ++g) Delete(gone[g]);
 }
 
 void CentralFreeList::ReleaseEmptySpan() {

@@ -79,8 +79,9 @@ class CentralFreeList {
 
  private:
   static constexpr size_t kLists = SizeClassTable::kLists;
-  // Objects whose cache lines are on their way at the same time.
-  static constexpr size_t kChunk = 32;
+  // Objects that are put back under one lock, and so the most spans whose cache
+  // lines are on their way at the same time.
+  static constexpr size_t kChunk = 64;
 
   using Spans = LinkedList<Span>;
 
@@ -91,8 +92,9 @@ class CentralFreeList {
   void Unlink(Span* span) REQUIRES(lock_);
   Span* FullestSpan() const REQUIRES(lock_);
   size_t TakeFrom(Span* span, void** end, size_t n) REQUIRES(lock_);
-  // Returns the span if it became empty and is to go to the page heap.
-  Span* PutOne(Span* span, uint32_t index, bool* was_free) REQUIRES(lock_);
+  void* Put(Span* span, void* const* objects, size_t n) REQUIRES(lock_);
+  bool NoteFreed(Span* span, size_t n) REQUIRES(lock_);
+  void InsertChunk(void* const* batch, size_t n) LOCKS_EXCLUDED(lock_);
   bool Fetch() LOCKS_EXCLUDED(lock_);
   void Delete(Span* span) LOCKS_EXCLUDED(lock_);
 
