@@ -25,7 +25,7 @@ Length PageHeap::Use(HugePage* huge_page, size_t from, size_t count) {
   }
   const Length fresh(huge_page->Take(from, count));
   if (huge_page->state() == HugePage::State::kPartial) filler_.Add(huge_page);
-  stats_.used = stats_.used + Length(count);
+  SetUsed(stats_.used + Length(count));
   stats_.free = stats_.free - Length(count);
   stats_.fresh = stats_.fresh - fresh;
   return fresh;
@@ -42,7 +42,7 @@ void PageHeap::Unuse(HugePage* huge_page, size_t from, size_t count,
   } else {
     runs_.Add(huge_page, 1);
   }
-  stats_.used = stats_.used - Length(count);
+  SetUsed(stats_.used - Length(count));
   stats_.free = stats_.free + Length(count);
   if (fresh) stats_.fresh = stats_.fresh + Length(count);
 }

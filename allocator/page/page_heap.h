@@ -19,6 +19,7 @@
 #ifndef SPANMALLOC_ALLOCATOR_PAGE_PAGE_HEAP_H_
 #define SPANMALLOC_ALLOCATOR_PAGE_PAGE_HEAP_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -111,6 +112,10 @@ class PageHeap {
   const ClassMap& class_map() const { return class_map_; }
   MetadataArena& arena() { return arena_; }
   PageHeapStats stats() const LOCKS_EXCLUDED(lock_);
+  // Bytes in spans, without the lock: a moment old.
+  size_t used_bytes() const {
+    return used_bytes_.load(std::memory_order_relaxed);
+  }
 
   void CheckInvariants() const LOCKS_EXCLUDED(lock_);
   Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
@@ -128,6 +133,10 @@ class PageHeap {
   HugePage* TakeEmpty(size_t count, size_t alignment) REQUIRES(lock_);
   bool Grow(size_t needed) REQUIRES(lock_);
   bool Adopt(const Region& region) REQUIRES(lock_);
+  void SetUsed(Length used) REQUIRES(lock_) {
+    stats_.used = used;
+    used_bytes_.store(used.bytes(), std::memory_order_relaxed);
+  }
   Length Use(HugePage* huge_page, size_t from, size_t count) REQUIRES(lock_);
   void Unuse(HugePage* huge_page, size_t from, size_t count, bool fresh)
       REQUIRES(lock_);
@@ -155,6 +164,7 @@ class PageHeap {
   size_t huge_page_threshold_ GUARDED_BY(lock_) = SIZE_MAX;
   size_t moves_ GUARDED_BY(lock_) = 0;
   PageHeapStats stats_ GUARDED_BY(lock_) = {};
+  std::atomic<size_t> used_bytes_{0};  // stats_.used
   mutable Mutex lock_;
 };
 

@@ -63,11 +63,9 @@ ThreadCache* ThreadCache::Create(void* memory, CentralHeap* central,
     info.valid_below = kSizeClasses[c].valid_below;
     info.slots = ArrayAt(memory, kLayout.short_array[c]);
     info.slots[-1] = nullptr;
-    info.limit = FirstLimit(c);
+    info.limit = 0;
     info.capacity = kShortArray;
-    cache->limit_bytes_ += info.limit * kSizeClasses[c].size;
-    cache->bins_[c].top = info.slots;
-    cache->bins_[c].limit = info.slots + info.limit;
+    cache->bins_[c].top = cache->bins_[c].limit = info.slots;
   }
   return cache;
 }
@@ -94,14 +92,25 @@ void ThreadCache::SetLimit(size_t size_class, uint32_t limit) {
   bin.limit = info.slots + limit;
 }
 
-// Doubles the limit if class and share allow. False if nothing changed.
+size_t ThreadCache::Allowance() const {
+  const size_t share = share_->load(std::memory_order_relaxed);
+  const size_t by_heap = central_->page_heap().used_bytes() / 16;
+  const size_t least = by_heap < kLeastAllowance ? kLeastAllowance : by_heap;
+  return share < least ? share : least;
+}
+
+// Doubles the limit if class and allowance allow. False if nothing changed.
 bool ThreadCache::GrowLimit(size_t size_class) {
   const SizeClass& size = kSizeClasses[size_class];
   const uint32_t old = infos_[size_class].limit;
+  if (old == 0) {
+    // Every class gets this much.
+    SetLimit(size_class, FirstLimit(size_class));
+    return true;
+  }
   if (old >= size.max_cached) return false;
   const uint32_t limit = old * 2 < size.max_cached ? old * 2 : size.max_cached;
-  if (limit_bytes_ + (limit - old) * size_t{size.size} >
-      share_->load(std::memory_order_relaxed)) {
+  if (limit_bytes_ + (limit - old) * size_t{size.size} > Allowance()) {
     return false;
   }
   SetLimit(size_class, limit);
@@ -120,13 +129,11 @@ void ThreadCache::FlushOldest(size_t size_class, size_t n) {
 void* ThreadCache::Refill(size_t tag) {
   const size_t size_class = ClassOfTag(tag);
   SlowStep();
-  Bin& bin = bins_[size_class];
-  // The first miss of a class says nothing about how much it will be used.
-  if (bin.mallocs.Get() != 0) GrowLimit(size_class);
+  GrowLimit(size_class);
   const BinInfo& info = infos_[size_class];
   const size_t want = info.limit > 1 ? info.limit / 2 : 1;
   const size_t got = central_->list(size_class).RemoveRange(info.slots, want);
-  bin.top = info.slots + got;
+  bins_[size_class].top = info.slots + got;
   return Pop(tag);
 }
 
@@ -137,8 +144,8 @@ void ThreadCache::MakeRoom(size_t tag) {
   if (GrowLimit(size_class)) return;
   const uint32_t limit = infos_[size_class].limit;
   // The share shrinks when threads are added.
-  const bool shrink = limit_bytes_ > share_->load(std::memory_order_relaxed) &&
-                      limit > FirstLimit(size_class);
+  const bool shrink =
+      limit_bytes_ > Allowance() && limit > FirstLimit(size_class);
   const uint32_t new_limit = shrink ? (limit + 1) / 2 : limit;
   FlushOldest(size_class, limit - new_limit / 2);
   if (shrink) SetLimit(size_class, new_limit);
@@ -155,9 +162,9 @@ void ThreadCache::EmptyIdleBins() {
   for (size_t c = 1; c < kNumClasses; ++c) {
     const uint64_t operations = mallocs(c) + frees(c);
     BinInfo& info = infos_[c];
-    if (operations == info.operations_seen && info.limit > FirstLimit(c)) {
+    if (operations == info.operations_seen && info.limit != 0) {
       FlushOldest(c, static_cast<size_t>(bins_[c].top - info.slots));
-      SetLimit(c, FirstLimit(c));
+      SetLimit(c, 0);
     }
     info.operations_seen = operations;
   }

@@ -18,11 +18,13 @@
 // to a long one when its limit outgrows that: a thread that uses many classes
 // a little touches few pages.
 //
-// Limits. A bin starts at kFirstLimit objects and doubles at each miss up to
-// SizeClass::max_cached, as long as the sum over all bins stays within the
-// thread's share of the process's cache. A miss fetches half the limit; a full
-// bin gives back its older half. Bins that were not used for a while are
-// emptied.
+// Limits. A bin that was never used has the limit 0. At the first miss it gets
+// kFirstLimit objects, fewer if they are large, and doubles at each further one
+// up to SizeClass::max_cached, as long as the sum over all bins stays within
+// the allowance: the thread's share of the process's cache, but no more than a
+// sixteenth of the heap, for small programs shall have small caches. A miss
+// fetches half the limit; a full bin gives back its older half. Bins that were
+// not used for a while are emptied.
 //
 // Concurrency: used by its owner only; counters may be read by anyone.
 // Invariants (CheckInvariants)
@@ -165,6 +167,8 @@ class alignas(kCacheLineSize) ThreadCache {
   static_assert(sizeof(BinInfo) == kTagScale * 8);
 
   static constexpr uint32_t kFirstLimit = 8;
+  static constexpr uint32_t kFirstLimitBytes = 4 << 10;
+  static constexpr size_t kLeastAllowance = 512 << 10;
   static constexpr uint32_t kShortArray = 16;
   static constexpr uint32_t kStepsBetweenLooks = 512;
 
@@ -184,9 +188,10 @@ class alignas(kCacheLineSize) ThreadCache {
   void FlushOldest(size_t size_class, size_t n);
   void SlowStep();
   void EmptyIdleBins();
+  size_t Allowance() const;
   static constexpr uint32_t FirstLimit(size_t size_class) {
-    const uint32_t max = kSizeClasses[size_class].max_cached;
-    return max < kFirstLimit ? max : kFirstLimit;
+    const uint32_t by_bytes = kFirstLimitBytes / kSizeClasses[size_class].size;
+    return by_bytes == 0 ? 1 : by_bytes < kFirstLimit ? by_bytes : kFirstLimit;
   }
   void** LongArray(size_t size_class);
 
