@@ -163,7 +163,8 @@ void Allocator::FreeSlow(void* p) {
 void Allocator::FreeSizedSlow(void* p, size_t size, size_t alignment) {
   if (p == nullptr) return;
   const size_t real_size = UsableSize(p);
-  if (SPANMALLOC_UNLIKELY(GoodSize(alignment, size) != real_size)) {
+  if (SPANMALLOC_UNLIKELY(!IsPowerOfTwo(alignment) ||
+                          GoodSize(alignment, size) != real_size)) {
     ReportWrongSize(p, size, real_size);
   }
   FreeSlow(p);

@@ -191,10 +191,7 @@ struct mallinfo2 spanmalloc_mallinfo2() {
 }
 
 int spanmalloc_malloc_info(int options, FILE* stream) {
-  if (options != 0) {
-    errno = EINVAL;
-    return -1;
-  }
+  if (options != 0) return EINVAL;  // As glibc does.
   return spanmalloc::WriteHeapXml(the_allocator.ReadStats(), stream) ? 0 : -1;
 }
 

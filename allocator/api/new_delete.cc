@@ -16,6 +16,7 @@
 
 #include "allocator/api/allocator.h"
 #include "allocator/base/annotations.h"
+#include "allocator/base/bits.h"
 #include "allocator/base/message.h"
 
 #ifdef SPANMALLOC_WEAK_CXX_RUNTIME
@@ -79,26 +80,32 @@ std::new_handler GetNewHandler() { return std::get_new_handler(); }
 
 #endif
 
-// Asks the new_handler for memory until it provides some. Throws what the
-// handler throws, or std::bad_alloc if there is none.
+// Asks the new_handler to free some memory. Throws what the handler throws, or
+// std::bad_alloc if there is none.
+void CallHandler() {
+  const std::new_handler handler = GetNewHandler();
+  if (handler == nullptr) {
+    errno = ENOMEM;  // For the forms that do not throw.
+    ThrowBadAlloc();
+  }
+  handler();
+}
+
 SPANMALLOC_NOINLINE void* NewSlow(size_t size) {
   for (;;) {
     void* const p = the_allocator.AllocateSlow(size);
     if (p != nullptr) return p;
-    const std::new_handler handler = GetNewHandler();
-    if (handler == nullptr) ThrowBadAlloc();
-    handler();
+    CallHandler();
   }
 }
 
-void* NewAligned(size_t size, std::align_val_t alignment) {
+void* NewAligned(size_t size, std::align_val_t align) {
+  const size_t alignment = static_cast<size_t>(align);
+  if (!IsPowerOfTwo(alignment)) ThrowBadAlloc();
   for (;;) {
-    void* const p =
-        the_allocator.AllocateAligned(static_cast<size_t>(alignment), size);
+    void* const p = the_allocator.AllocateAligned(alignment, size);
     if (p != nullptr) return p;
-    const std::new_handler handler = GetNewHandler();
-    if (handler == nullptr) ThrowBadAlloc();
-    handler();
+    CallHandler();
   }
 }
 

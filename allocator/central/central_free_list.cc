@@ -95,7 +95,7 @@ bool CentralFreeList::Fetch() {
   const size_t words = info_->words;
   if (words > Span::kInlineWords) {
     bits = static_cast<uint64_t*>(
-        page_heap_->arena().Allocate(words * sizeof(uint64_t)));
+        page_heap_->AllocateRecord(words * sizeof(uint64_t)));
     if (bits == nullptr) {
       page_heap_->DeleteSmallSpan(span);
       return false;

@@ -12,46 +12,77 @@ size_t MetadataArena::Rounded(size_t size) {
 void* MetadataArena::Allocate(size_t size) {
   size = Rounded(size);
   MutexLock lock(&lock_);
-  if (size <= kMaxReusable) {
-    FreeBlock*& head = free_[size / kGranule];
-    if (head != nullptr) {
-      FreeBlock* const block = head;
-      head = block->next;
-      used_bytes_ += size;
-      return block;
-    }
+  void* block = nullptr;
+  if (size <= kMaxReusable) block = TakeFreed(size, size);
+  if (block == nullptr && size > kChunkSize / 4 && size > left_) {
+    // Too large to throw away the rest of a chunk for.
+    block = Reserve(AlignUp(size, kMaxSystemPageSize));
   }
-  if (size > left_) {
-    // A large block gets its own mapping if the rest of the chunk is worth
-    // keeping.
-    const bool own = size > kChunkSize / 4 && left_ > 0;
-    const size_t bytes = own || size > kChunkSize
-                             ? AlignUp(size, kMaxSystemPageSize)
-                             : kChunkSize;
-    char* const chunk = static_cast<char*>(system_->reserve(bytes));
-    if (chunk == nullptr) return nullptr;
-    system_bytes_ += bytes;
-    if (own) {
-      used_bytes_ += size;
-      return chunk;
-    }
-    next_ = chunk;
-    left_ = bytes;
+  if (block == nullptr && (size <= left_ || GetChunk(size))) {
+    block = next_;
+    next_ += size;
+    left_ -= size;
   }
-  void* const block = next_;
-  next_ += size;
-  left_ -= size;
-  used_bytes_ += size;
+  for (size_t larger = size + kGranule;
+       block == nullptr && larger <= kMaxReusable; larger += kGranule) {
+    block = TakeFreed(size, larger);
+  }
+  if (block != nullptr) used_bytes_ += size;
   return block;
+}
+
+// The front of a freed block of `block_size` bytes, the rest of which is freed
+// again; null if there is none.
+void* MetadataArena::TakeFreed(size_t size, size_t block_size) {
+  FreeBlock*& head = free_[block_size / kGranule];
+  FreeBlock* const block = head;
+  if (block == nullptr) return nullptr;
+  head = block->next;
+  if (block_size > size) {
+    AddFree(reinterpret_cast<char*>(block) + size, block_size - size);
+  }
+  return block;
+}
+
+void MetadataArena::AddFree(void* p, size_t size) {
+  FreeBlock* const block = static_cast<FreeBlock*>(p);
+  block->next = free_[size / kGranule];
+  free_[size / kGranule] = block;
+}
+
+void* MetadataArena::Reserve(size_t bytes) {
+  void* const memory = system_->reserve(bytes);
+  if (memory != nullptr) system_bytes_ += bytes;
+  return memory;
+}
+
+// Starts a chunk with room for `size`. What is left of the old one was never
+// touched, and is forgotten.
+bool MetadataArena::GetChunk(size_t size) {
+  if (size > kChunkSize) return false;
+  // Near the limit of the address space a little may still be had.
+  for (size_t bytes = kChunkSize; bytes >= size && bytes >= kMaxSystemPageSize;
+       bytes /= 2) {
+    if (void* const chunk = Reserve(bytes)) {
+      next_ = static_cast<char*>(chunk);
+      left_ = bytes;
+      return true;
+    }
+  }
+  return false;
+}
+
+void MetadataArena::Donate(void* memory, size_t size) {
+  MutexLock lock(&lock_);
+  next_ = static_cast<char*>(memory);
+  left_ = size;
 }
 
 void MetadataArena::Free(void* p, size_t size) {
   size = Rounded(size);
   SPANMALLOC_ASSERT(size <= kMaxReusable);
   MutexLock lock(&lock_);
-  FreeBlock* const block = static_cast<FreeBlock*>(p);
-  block->next = free_[size / kGranule];
-  free_[size / kGranule] = block;
+  AddFree(p, size);
   used_bytes_ -= size;
 }
 

@@ -11,7 +11,8 @@
 //              A2  a block that was never used before reads as zero.
 // Cost:        a bump of a pointer or a pop from a list. Chunks are touched
 //              only as far as they are used.
-// Failure:     a null pointer when the system has no more.
+// Failure:     a null pointer when the system has no more, and nothing that was
+//              freed is large enough.
 #ifndef SPANMALLOC_ALLOCATOR_PAGE_METADATA_ARENA_H_
 #define SPANMALLOC_ALLOCATOR_PAGE_METADATA_ARENA_H_
 
@@ -37,6 +38,9 @@ class MetadataArena {
 
   // At least `size` bytes.
   void* Allocate(size_t size) LOCKS_EXCLUDED(lock_);
+  // Adds memory that reads as zero and stays ours for good: for when the system
+  // has no more but the heap has.
+  void Donate(void* memory, size_t size) LOCKS_EXCLUDED(lock_);
   // REQUIRES: p came from Allocate(size), size <= kMaxReusable.
   void Free(void* p, size_t size) LOCKS_EXCLUDED(lock_);
 
@@ -52,6 +56,10 @@ class MetadataArena {
     FreeBlock* next;
   };
   static size_t Rounded(size_t size);
+  void* TakeFreed(size_t size, size_t block_size) REQUIRES(lock_);
+  void AddFree(void* p, size_t size) REQUIRES(lock_);
+  void* Reserve(size_t bytes) REQUIRES(lock_);
+  bool GetChunk(size_t size) REQUIRES(lock_);
 
   const SystemMemory* const system_;
   mutable Mutex lock_;

@@ -1,5 +1,7 @@
 #include "allocator/page/page_heap.h"
 
+#include <string.h>
+
 #include "allocator/base/bits.h"
 #include "allocator/base/check.h"
 #include "allocator/os/system_info.h"
@@ -213,6 +215,21 @@ Span* PageHeap::NewLargeSpan(Length n, size_t alignment, bool* zeroed) {
   *zeroed = fresh == n;
   NoteLargeAllocated(n);
   return MakeSpan(first, n, SpanState::kLarge);
+}
+
+void* PageHeap::AllocateRecord(size_t size) {
+  void* record = arena_.Allocate(size);
+  if (record != nullptr) return record;
+  const Length n = Length::FromBytesRoundingUp(
+      size < kSmallSpanSize ? kSmallSpanSize : size);
+  MutexLock lock(&lock_);
+  Length fresh;
+  const PageId first = AllocatePages(n, kSmallSpanSize, &fresh);
+  if (first == PageId()) return nullptr;
+  // These pages stay used for good.
+  if (fresh != n) memset(first.pointer(), 0, n.bytes());
+  arena_.Donate(first.pointer(), n.bytes());
+  return arena_.Allocate(size);
 }
 
 void PageHeap::DeleteSmallSpan(Span* span) {

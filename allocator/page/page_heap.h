@@ -81,6 +81,10 @@ class PageHeap {
   Span* NewLargeSpan(Length n, size_t alignment, bool* zeroed)
       LOCKS_EXCLUDED(lock_);
 
+  // Memory for a record, from the arena, or where the system has no more, from
+  // the heap itself. Null if neither has any. Give it back to the arena.
+  void* AllocateRecord(size_t size) LOCKS_EXCLUDED(lock_);
+
   // REQUIRES: the caller owns the span and nobody else knows it.
   void DeleteSmallSpan(Span* span) LOCKS_EXCLUDED(lock_);
 
@@ -148,6 +152,7 @@ class PageHeap {
   struct Range {
     PageId first;
     Length length;
+    Length dirty;  // How much of it the system backs.
   };
   size_t BorrowDirty(size_t bytes, Range* ranges, size_t max_ranges)
       REQUIRES(lock_);

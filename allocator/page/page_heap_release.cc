@@ -65,10 +65,11 @@ bool PageHeap::BorrowFromRuns(Range* range) {
   if (found == nullptr) return false;
   runs_.TakePart(found, skip, count);
   range->first = found->first_page() + Length(skip * kPagesPerHugePage);
-  range->length = Length(count * kPagesPerHugePage);
+  range->length = range->dirty = Length(count * kPagesPerHugePage);
   for (size_t i = 0; i < count; ++i) {
     const PageId first = range->first + Length(i * kPagesPerHugePage);
-    Use(pagemap_.HugePageOf(first.address()), 0, kPagesPerHugePage);
+    range->dirty = range->dirty - Use(pagemap_.HugePageOf(first.address()), 0,
+                                      kPagesPerHugePage);
   }
   return true;
 }
@@ -84,7 +85,8 @@ bool PageHeap::BorrowFromPartial(Range* range) {
   });
   if (!found) return false;
   Use(huge_page, start, count);
-  *range = {huge_page->first_page() + Length(start), Length(count)};
+  *range = {huge_page->first_page() + Length(start), Length(count),
+            Length(count)};
   return true;
 }
 
@@ -94,7 +96,7 @@ size_t PageHeap::BorrowDirty(size_t bytes, Range* ranges, size_t max_ranges) {
   size_t n = 0;
   for (size_t sum = 0; n < max_ranges && sum < bytes; ++n) {
     if (!BorrowFromRuns(&ranges[n]) && !BorrowFromPartial(&ranges[n])) break;
-    sum += ranges[n].length.bytes();
+    sum += ranges[n].dirty.bytes();
   }
   return n;
 }
@@ -116,7 +118,7 @@ size_t PageHeap::ReleaseAtLeast(size_t bytes) {
       done[i] = system_->release(PointerTo(ranges[i].first),
                                  ranges[i].length.bytes());
       if (done[i]) {
-        released += ranges[i].length.bytes();
+        released += ranges[i].dirty.bytes();
       } else {
         refused = true;
       }

@@ -42,7 +42,7 @@ ThreadCache* ThreadRegistry::Join() {
     if (block != nullptr) {
       free_blocks_ = free_blocks_->next;
     } else {
-      block = central_->page_heap().arena().Allocate(ThreadCache::kBlockSize);
+      block = central_->page_heap().AllocateRecord(ThreadCache::kBlockSize);
       if (block == nullptr) return nullptr;
     }
     cache = ThreadCache::Create(block, central_, &share_);
