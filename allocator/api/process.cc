@@ -33,6 +33,11 @@ void Child() { the_allocator.OnForkChild(); }
 // and of other libraries, which may allocate.
 __attribute__((constructor(101))) void Start() { the_allocator.OnStart(); }
 
+// A debug build has its invariants checked once more when the process ends.
+__attribute__((destructor(101))) void End() {
+  if (kAssertLevel >= 2) the_allocator.CheckInvariants();
+}
+
 }  // namespace
 
 // The environment may not be there yet when the loader allocates: then the

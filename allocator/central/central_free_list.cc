@@ -66,6 +66,7 @@ size_t CentralFreeList::TakeFrom(Span* span, void** end, size_t n) {
     Unlink(span);
     Link(span);
   }
+  if (kAssertLevel >= 2) CheckSpan(span);
   return n;
 }
 
@@ -109,6 +110,7 @@ bool CentralFreeList::Fetch() {
   span->free_bits = bits;
   span->capacity = span->free_count = static_cast<uint16_t>(capacity);
   span->first_word = 0;
+  span->pending = 0;
   MutexLock lock(&lock_);
   ++stats_.spans;
   stats_.free_objects += capacity;
@@ -125,36 +127,11 @@ void CentralFreeList::Delete(Span* span) {
   page_heap_->DeleteSmallSpan(span);
 }
 
-// Sets the bits of `n` objects of the span. Returns the first object whose bit
-// is set already, or null.
-void* CentralFreeList::Put(Span* span, void* const* objects, size_t n) {
-  const uint64_t reciprocal = info_->reciprocal;
-  uint64_t* const bits = span->free_bits;
-  size_t lowest = span->first_word;
-  for (size_t i = 0; i < n;) {
-    // Neighbours share a word more often than not: gather its bits first.
-    const size_t index = OffsetInSpan(objects[i]) * reciprocal >> 32;
-    const size_t w = index / 64;
-    const uint64_t old = bits[w];
-    uint64_t word = old | uint64_t{1} << (index % 64);
-    if (SPANMALLOC_UNLIKELY(word == old)) return objects[i];
-    for (++i; i < n; ++i) {
-      const size_t next = OffsetInSpan(objects[i]) * reciprocal >> 32;
-      if (next / 64 != w) break;
-      const uint64_t bit = uint64_t{1} << (next % 64);
-      if (SPANMALLOC_UNLIKELY((word & bit) != 0)) return objects[i];
-      word |= bit;
-    }
-    bits[w] = word;
-    if (w < lowest) lowest = w;
-  }
-  span->first_word = static_cast<uint16_t>(lowest);
-  return nullptr;
-}
-
-// Notes that the span has `n` more free objects. Returns true if all of them
+// Counts the span's pending objects as free. Returns true if all of its objects
 // are free now and the span is to leave: it is in no list then.
-bool CentralFreeList::NoteFreed(Span* span, size_t n) {
+bool CentralFreeList::NoteFreed(Span* span) {
+  const size_t n = span->pending;
+  span->pending = 0;
   const size_t before = span->free_count;
   const size_t after = before + n;
   span->free_count = static_cast<uint16_t>(after);
@@ -174,6 +151,7 @@ bool CentralFreeList::NoteFreed(Span* span, size_t n) {
     Unlink(span);
     Link(span);
   }
+  if (kAssertLevel >= 2) CheckSpan(span);
   return false;
 }
 
@@ -186,51 +164,86 @@ void CentralFreeList::InsertRange(void* const* batch, size_t n) {
   }
 }
 
+// Sets the bits of the objects, all of them of the span. Returns the first one
+// whose bit is set already, or null. REQUIRES: first != end.
+SPANMALLOC_ALWAYS_INLINE void* CentralFreeList::SetBits(Span* span,
+                                                        void* const* first,
+                                                        void* const* end,
+                                                        uint64_t reciprocal) {
+  uint64_t* const bits = span->free_bits;
+  void* const* object = first;
+  size_t index = OffsetInSpan(*object) * reciprocal >> 32;
+  for (;;) {
+    const size_t w = index / 64;
+    uint64_t word = bits[w];
+    if (w < span->first_word) span->first_word = static_cast<uint16_t>(w);
+    // Neighbours share a word more often than not: gather its bits first.
+    do {
+      const uint64_t bit = uint64_t{1} << (index % 64);
+      if (SPANMALLOC_UNLIKELY((word & bit) != 0)) return *object;
+      word |= bit;
+      if (++object == end) {
+        bits[w] = word;
+        span->pending = static_cast<uint16_t>(span->pending + (end - first));
+        return nullptr;
+      }
+      index = OffsetInSpan(*object) * reciprocal >> 32;
+    } while (index / 64 == w);
+    bits[w] = word;
+  }
+}
+
 void CentralFreeList::InsertChunk(void* const* batch, size_t n) {
-  // Neighbours in the batch that lie in one span are a run.
-  struct Run {
-    Span* span;
-    size_t start;
-  };
-  Run runs[kChunk + 1];
-  size_t run_count = 0;
+  // Neighbours in the batch that lie in one span are a run. Find the spans, and
+  // have their cache lines fetched, before the lock is taken.
+  Span* spans[kChunk];
+  uint16_t starts[kChunk + 1];
+  size_t runs = 0;
   const PageMap& pagemap = page_heap_->pagemap();
-  uintptr_t previous = 0;  // No span has number 0.
+  const uint64_t reciprocal = info_->reciprocal;
+  uintptr_t number = 0;  // No span has number 0.
   for (size_t i = 0; i < n; ++i) {
     const uintptr_t address = reinterpret_cast<uintptr_t>(batch[i]);
-    if (address >> kSmallSpanShift == previous) continue;
-    previous = address >> kSmallSpanShift;
-    Span* const span = pagemap.SmallSpanOf(address);
+    if (address >> kSmallSpanShift == number) continue;
+    number = address >> kSmallSpanShift;
+    Span* const span = pagemap.LiveSmallSpanOf(address);
     __builtin_prefetch(span, 1);
-    runs[run_count++] = {span, i};
+    spans[runs] = span;
+    starts[runs++] = static_cast<uint16_t>(i);
   }
-  runs[run_count].start = n;
+  starts[runs] = static_cast<uint16_t>(n);
   if (info_->words > Span::kInlineWords) {
-    for (size_t r = 0; r < run_count; ++r) {
-      const uint32_t offset = OffsetInSpan(batch[runs[r].start]);
-      __builtin_prefetch(
-          runs[r].span->free_bits + info_->ObjectIndex(offset) / 64, 1);
+    for (size_t r = 0; r < runs; ++r) {
+      const uint32_t offset = OffsetInSpan(batch[starts[r]]);
+      __builtin_prefetch(spans[r]->free_bits + info_->ObjectIndex(offset) / 64,
+                         1);
     }
   }
+  // Set the bits first; then each span that was touched gets its place.
+  Span* touched[kChunk];
+  size_t touched_count = 0;
   Span* gone[kChunk];
   size_t gone_count = 0;
   void* twice = nullptr;
   {
     MutexLock lock(&lock_);
-    for (size_t r = 0; r < run_count; ++r) {
-      Span* const span = runs[r].span;
-      const size_t start = runs[r].start;
-      const size_t count = runs[r + 1].start - start;
-      // A span that has left the class meanwhile had all its objects home:
-      // these were freed twice.
-      twice = SPANMALLOC_LIKELY(span->state() == SpanState::kSmall &&
-                                span->size_class == size_class_)
-                  ? Put(span, batch + start, count)
-                  : batch[start];
-      if (SPANMALLOC_UNLIKELY(twice != nullptr)) break;
-      if (SPANMALLOC_UNLIKELY(NoteFreed(span, count))) {
-        gone[gone_count++] = span;
+    for (size_t r = 0; r < runs && twice == nullptr; ++r) {
+      Span* const span = spans[r];
+      void* const* const objects = batch + starts[r];
+      if (span->pending == 0) {
+        // A span that has left the class meanwhile had all its objects home:
+        // this one was freed twice.
+        if (SPANMALLOC_UNLIKELY(span->state() != SpanState::kSmall ||
+                                span->size_class != size_class_)) {
+          twice = *objects;
+          break;
+        }
+        touched[touched_count++] = span;
       }
+      twice = SetBits(span, objects, batch + starts[r + 1], reciprocal);
+    }
+    for (size_t t = 0; t < touched_count; ++t) {
+      if (NoteFreed(touched[t])) gone[gone_count++] = touched[t];
     }
   }
   if (SPANMALLOC_UNLIKELY(twice != nullptr)) {
@@ -272,25 +285,33 @@ CentralFreeListStats CentralFreeList::stats() const {
   return stats_;
 }
 
+// C1 and C2 for one span.
+void CentralFreeList::CheckSpan(const Span* span) const {
+  SPANMALLOC_CHECK(span->state() == SpanState::kSmall);
+  SPANMALLOC_CHECK(span->size_class == size_class_);
+  SPANMALLOC_CHECK(span->free_count == 0 ||
+                   ListFor(span->free_count) == span->list);
+  size_t bits = 0;
+  for (size_t w = 0; w < span->word_count; ++w) {
+    if (w < span->first_word) SPANMALLOC_CHECK(span->free_bits[w] == 0);
+    bits += __builtin_popcountll(span->free_bits[w]);
+  }
+  SPANMALLOC_CHECK(bits == span->free_count);
+  const size_t last = info_->capacity % 64;
+  SPANMALLOC_CHECK(last == 0 ||
+                   span->free_bits[span->word_count - 1] >> last == 0);
+}
+
 void CentralFreeList::CheckInvariants() const {
   MutexLock lock(&lock_);
   size_t free_objects = 0, empty_spans = 0;
   for (size_t list = 0; list < kLists; ++list) {
     SPANMALLOC_CHECK(lists_[list].empty() == !((nonempty_ >> list) & 1));
     for (const Span* span = lists_[list].first(); span; span = span->next) {
-      SPANMALLOC_CHECK(span->state() == SpanState::kSmall);
-      SPANMALLOC_CHECK(span->size_class == size_class_);
-      SPANMALLOC_CHECK(span->list == list);
-      SPANMALLOC_CHECK(ListFor(span->free_count) == list);
-      SPANMALLOC_CHECK(span->free_count > 0);
-      size_t bits = 0;
-      for (size_t w = 0; w < span->word_count; ++w) {
-        if (w < span->first_word) SPANMALLOC_CHECK(span->free_bits[w] == 0);
-        bits += __builtin_popcountll(span->free_bits[w]);
-      }
-      SPANMALLOC_CHECK(bits == span->free_count);
-      if (bits == span->capacity) ++empty_spans;
-      free_objects += bits;
+      SPANMALLOC_CHECK(span->list == list && span->free_count > 0);
+      CheckSpan(span);
+      if (span->free_count == span->capacity) ++empty_spans;
+      free_objects += span->free_count;
     }
   }
   SPANMALLOC_CHECK(free_objects == stats_.free_objects);

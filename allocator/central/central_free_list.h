@@ -81,7 +81,7 @@ class CentralFreeList {
   static constexpr size_t kLists = SizeClassTable::kLists;
   // Objects that are put back under one lock, and so the most spans whose cache
   // lines are on their way at the same time.
-  static constexpr size_t kChunk = 64;
+  static constexpr size_t kChunk = 128;
 
   using Spans = LinkedList<Span>;
 
@@ -92,9 +92,11 @@ class CentralFreeList {
   void Unlink(Span* span) REQUIRES(lock_);
   Span* FullestSpan() const REQUIRES(lock_);
   size_t TakeFrom(Span* span, void** end, size_t n) REQUIRES(lock_);
-  void* Put(Span* span, void* const* objects, size_t n) REQUIRES(lock_);
-  bool NoteFreed(Span* span, size_t n) REQUIRES(lock_);
+  void* SetBits(Span* span, void* const* first, void* const* end,
+                uint64_t reciprocal) REQUIRES(lock_);
+  bool NoteFreed(Span* span) REQUIRES(lock_);
   void InsertChunk(void* const* batch, size_t n) LOCKS_EXCLUDED(lock_);
+  void CheckSpan(const Span* span) const REQUIRES(lock_);
   bool Fetch() LOCKS_EXCLUDED(lock_);
   void Delete(Span* span) LOCKS_EXCLUDED(lock_);
 

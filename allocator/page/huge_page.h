@@ -129,6 +129,7 @@ struct HugePage {
     free_pages = static_cast<uint16_t>(free.Count());
     longest_free = static_cast<uint16_t>(free.LongestRun());
     free_small_spans = static_cast<uint16_t>(CountSmallSpans());
+    if (kAssertLevel >= 2) CheckInvariants();
   }
 };
 static_assert(kPagesPerSmallSpan == 8, "WholeBytes looks at groups of eight");

@@ -47,6 +47,17 @@ class PageMap {
     return HeaderOf(AlignDown(address, kSmallSpanSize));
   }
 
+  // The same for an address that is known to lie in a small span.
+  Span* LiveSmallSpanOf(uintptr_t address) const {
+    return root_.load(std::memory_order_relaxed)
+               ->leaves[address >> kLeafShift]
+               .load(std::memory_order_relaxed)
+               ->headers[LeafIndex(address)]
+               .load(std::memory_order_relaxed) +
+           (address % kHugePageSize >> kSmallSpanShift) *
+               (kPagesPerSmallSpan / kPagesPerHeader);
+  }
+
   HugePage* HugePageOf(uintptr_t address) const {
     const Leaf* const leaf = LeafOf(address);
     if (leaf == nullptr) return nullptr;

@@ -31,8 +31,9 @@ void RegionSupply::ChooseWindow() {
 // region, but for a little.
 void RegionSupply::OpenWindowAround(const Region& region) {
   const uintptr_t end = AlignUp(region.address + region.bytes(), kJump);
-  const uintptr_t start = end > window_size_ ? end - window_size_ : 0;
-  class_map_->Init(start, window_size_, *system_);
+  const size_t size = AlignDown(window_size_, kSmallSpanSize);
+  const uintptr_t start = end > size ? end - size : 0;
+  class_map_->Init(start, size, *system_);
 }
 
 size_t RegionSupply::Step() const {
@@ -73,7 +74,10 @@ Region RegionSupply::GetAnywhere(size_t needed) {
   if (address == 0) return {};
   const Region region = {address, count};
   mapped_bytes_ += region.bytes();
-  if (class_map_->map_bytes() == 0) OpenWindowAround(region);
+  // Only around the first one: later ones have blocks that are looked up.
+  if (class_map_->map_bytes() == 0 && mapped_bytes_ == region.bytes()) {
+    OpenWindowAround(region);
+  }
   if (next_ != 0) {
     // There is memory, so it was the address: go on behind the obstacle.
     const uintptr_t jump = AlignUp(next_ + 1, kJump);

@@ -56,6 +56,7 @@ struct alignas(kCacheLineSize) Span {
   uint16_t free_count;
   uint16_t capacity;
   uint16_t first_word;  // No word below this one has a bit set.
+  uint16_t pending;     // Bits set that free_count does not count yet.
   uint64_t inline_bits[kInlineWords];
 };
 static_assert(sizeof(Span) == kCacheLineSize);

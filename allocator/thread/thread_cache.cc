@@ -152,6 +152,7 @@ void ThreadCache::MakeRoom(size_t tag) {
 }
 
 void ThreadCache::SlowStep() {
+  if (kAssertLevel >= 2) CheckInvariants();
   if (++slow_steps_ >= kStepsBetweenLooks) {
     slow_steps_ = 0;
     EmptyIdleBins();
