@@ -242,7 +242,8 @@ void CentralFreeList::InsertChunk(void* const* batch, size_t n) {
       }
       twice = SetBits(span, objects, batch + starts[r + 1], reciprocal);
     }
-    for (size_t t = 0; t < touched_count; ++t) {
+    // After a double free nothing adds up any more.
+    for (size_t t = 0; t < touched_count && twice == nullptr; ++t) {
       if (NoteFreed(touched[t])) gone[gone_count++] = touched[t];
     }
   }

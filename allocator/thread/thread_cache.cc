@@ -82,9 +82,9 @@ void ThreadCache::SetLimit(size_t size_class, uint32_t limit) {
     const size_t count = static_cast<size_t>(bin.top - info.slots);
     slots[-1] = nullptr;
     memcpy(slots, info.slots, count * sizeof(void*));
-    info.slots = slots;
+    __atomic_store_n(&info.slots, slots, __ATOMIC_RELAXED);
     info.capacity = kSizeClasses[size_class].max_cached;
-    bin.top = slots + count;
+    SetTop(bin, slots + count);
   }
   limit_bytes_ -= info.limit * size_t{kSizeClasses[size_class].size};
   limit_bytes_ += limit * size_t{kSizeClasses[size_class].size};
@@ -123,7 +123,7 @@ void ThreadCache::FlushOldest(size_t size_class, size_t n) {
   const size_t count = static_cast<size_t>(bin.top - slots);
   central_->list(size_class).InsertRange(slots, n);
   memmove(slots, slots + n, (count - n) * sizeof(void*));
-  bin.top -= n;
+  SetTop(bin, bin.top - n);
 }
 
 void* ThreadCache::Refill(size_t tag) {
@@ -133,7 +133,7 @@ void* ThreadCache::Refill(size_t tag) {
   const BinInfo& info = infos_[size_class];
   const size_t want = info.limit > 1 ? info.limit / 2 : 1;
   const size_t got = central_->list(size_class).RemoveRange(info.slots, want);
-  bins_[size_class].top = info.slots + got;
+  SetTop(bins_[size_class], info.slots + got);
   return Pop(tag);
 }
 

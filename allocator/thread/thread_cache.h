@@ -91,7 +91,7 @@ class alignas(kCacheLineSize) ThreadCache {
     void** const top = bin.top;
     void* const object = top[-1];
     if (SPANMALLOC_LIKELY(object != nullptr)) {
-      bin.top = top - 1;
+      SetTop(bin, top - 1);
       bin.mallocs.Increment();
     }
     return object;
@@ -112,7 +112,7 @@ class alignas(kCacheLineSize) ThreadCache {
       return false;
     }
     *top = p;
-    bin.top = top + 1;
+    SetTop(bin, top + 1);
     bin.frees.Increment();
     return true;
   }
@@ -183,6 +183,10 @@ class alignas(kCacheLineSize) ThreadCache {
                                        sizeof(bins_));
   }
 
+  // Others read it meanwhile (cached_objects).
+  static SPANMALLOC_ALWAYS_INLINE void SetTop(Bin& bin, void** top) {
+    __atomic_store_n(&bin.top, top, __ATOMIC_RELAXED);
+  }
   bool GrowLimit(size_t size_class);
   void SetLimit(size_t size_class, uint32_t limit);
   void FlushOldest(size_t size_class, size_t n);
