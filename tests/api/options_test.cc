@@ -1,0 +1,215 @@
+#include "allocator/api/options.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace spanmalloc {
+namespace {
+
+constexpr uint64_t kKi = 1024, kMi = kKi * kKi, kGi = kMi * kKi,
+                   kTi = kGi * kKi;
+
+// Parses the text and returns what it says on stderr.
+std::string Parse(const char* text, Options* options) {
+  testing::internal::CaptureStderr();
+  ParseOptions(text, options);
+  return testing::internal::GetCapturedStderr();
+}
+
+void ExpectEqual(const Options& a, const Options& b) {
+#define SPANMALLOC_OPTION(key, type, default_value, least, most, help) \
+  EXPECT_EQ(a.key, b.key);
+#include "allocator/api/options.def"
+#undef SPANMALLOC_OPTION
+}
+
+TEST(Options, NothingChangesNothing) {
+  for (const char* text :
+       {static_cast<const char*>(nullptr), "", ",", ",,,,"}) {
+    Options options;
+    EXPECT_EQ(Parse(text, &options), "");
+    ExpectEqual(options, Options());
+  }
+}
+
+TEST(Options, Bytes) {
+  const struct {
+    const char* text;
+    uint64_t value;
+  } rows[] = {
+      {"1048576", kMi},   {"1234567", 1234567},    {"1024K", kMi},
+      {"2048k", 2 * kMi}, {"16M", 16 * kMi},       {"17m", 17 * kMi},
+      {"3G", 3 * kGi},    {"4g", 4 * kGi},         {"1T", kTi},
+      {"1t", kTi},        {"0001048577", kMi + 1},
+  };
+  for (const auto& row : rows) {
+    Options options, expected;
+    expected.thread_cache_bytes = row.value;
+    const std::string text = std::string("thread_cache_bytes=") + row.text;
+    EXPECT_EQ(Parse(text.c_str(), &options), "") << text;
+    ExpectEqual(options, expected);
+  }
+}
+
+TEST(Options, Flags) {
+  const struct {
+    const char* text;
+    uint64_t value;
+  } rows[] = {{"help=1", 1}, {"help", 1}, {"help=0", 0}, {"help,help=0", 0}};
+  for (const auto& row : rows) {
+    Options options;
+    EXPECT_EQ(Parse(row.text, &options), "") << row.text;
+    EXPECT_EQ(options.help, row.value) << row.text;
+  }
+}
+
+TEST(Options, SeveralFromLeftToRight) {
+  Options options, expected;
+  expected.thread_cache_bytes = 3 * kMi;
+  expected.window_bytes = kGi;
+  expected.help = 1;
+  EXPECT_EQ(Parse(",thread_cache_bytes=2M,window_bytes=1G,,help,"
+                  "thread_cache_bytes=3M,",
+                  &options),
+            "");
+  ExpectEqual(options, expected);
+}
+
+TEST(Options, TheEndsOfRangesAreInThem) {
+  const struct {
+    const char* key;
+    uint64_t Options::*value;
+    uint64_t least;
+    uint64_t most;
+  } rows[] = {
+#define SPANMALLOC_OPTION(key, type, default_value, least, most, help) \
+  {#key, &Options::key, least, most},
+#include "allocator/api/options.def"
+#undef SPANMALLOC_OPTION
+  };
+  for (const auto& row : rows) {
+    const std::string key = row.key;
+    for (const uint64_t value : {row.least, row.most}) {
+      Options options;
+      EXPECT_EQ(Parse((key + "=" + std::to_string(value)).c_str(), &options),
+                "");
+      EXPECT_EQ(options.*row.value, value) << key;
+    }
+    Options options;
+    const uint64_t kept = options.*row.value;
+    EXPECT_GE(kept, row.least);
+    EXPECT_LE(kept, row.most);
+    const std::string above = std::to_string(row.most + 1);
+    EXPECT_EQ(Parse((key + "=" + above).c_str(), &options),
+              "spanmalloc: option " + key + ": \"" + above +
+                  "\" is not a number from " + std::to_string(row.least) +
+                  " to " + std::to_string(row.most) + "; it stays at " +
+                  std::to_string(kept) + "\n");
+    EXPECT_EQ(options.*row.value, kept);
+  }
+}
+
+TEST(Options, BadValuesAreToldAndIgnored) {
+  for (const char* value : {"",
+                            "x",
+                            "-1",
+                            "+1048576",
+                            " 1048576",
+                            "1048576 ",
+                            "1M ",
+                            "M",
+                            "1MB",
+                            "1MM",
+                            "1.5M",
+                            "0x100000",
+                            "1P",
+                            "1048575",
+                            "0",
+                            "18446744073709551615",
+                            "18446744073709551616",
+                            "18014398509481984K",
+                            "16777216T",
+                            "99999999999999999999999999",
+                            "2M=3M"}) {
+    Options options, expected;
+    expected.window_bytes = 5 * kMi;
+    const std::string text =
+        std::string("thread_cache_bytes=") + value + ",window_bytes=5M";
+    EXPECT_EQ(Parse(text.c_str(), &options),
+              std::string("spanmalloc: option thread_cache_bytes: \"") + value +
+                  "\" is not a number from 1048576 to 1099511627776; it stays "
+                  "at 33554432\n");
+    ExpectEqual(options, expected);
+  }
+}
+
+TEST(Options, AFlagTakesNoSuffix) {
+  for (const char* text : {"help=2", "help=0K", "help=yes", "help="}) {
+    Options options;
+    EXPECT_NE(Parse(text, &options).find("is not a number from 0 to 1"),
+              std::string::npos)
+        << text;
+    EXPECT_EQ(options.help, 0u);
+  }
+}
+
+// The value stays what it was, not what it was at first.
+TEST(Options, ABadValueKeepsTheOneBefore) {
+  Options options;
+  const std::string told =
+      Parse("thread_cache_bytes=2M,thread_cache_bytes=x", &options);
+  EXPECT_NE(told.find("it stays at 2097152\n"), std::string::npos) << told;
+  EXPECT_EQ(options.thread_cache_bytes, 2 * kMi);
+}
+
+TEST(Options, UnknownKeysAreToldAndIgnored) {
+  for (const char* key : {"no_such_option", "Help", "help ", " help", "hel",
+                          "helpp", "thread_cache_byte", "\"", "="}) {
+    Options options;
+    const std::string text = std::string(key) + "=1";
+    const std::string named = key[0] == '=' ? "" : key;
+    EXPECT_EQ(Parse(text.c_str(), &options),
+              "spanmalloc: unknown option \"" + named +
+                  "\" (SPANMALLOC_OPTIONS=help lists them)\n");
+    ExpectEqual(options, Options());
+  }
+}
+
+TEST(Options, LongTextsAreCut) {
+  Options options;
+  const std::string told =
+      Parse((std::string(5000, 'k') + "=1,help").c_str(), &options);
+  EXPECT_EQ(told.rfind("spanmalloc: unknown option \"kkkk", 0), 0u);
+  EXPECT_LT(told.size(), 1000u);
+  EXPECT_EQ(told.back(), '\n');
+  EXPECT_EQ(options.help, 1u) << "what follows is still read";
+}
+
+TEST(Options, TheListNamesAllWithValuesAndRanges) {
+  Options options;
+  options.window_bytes = 7 * kMi;
+  std::vector<std::string> lines;
+  ListOptions(
+      options,
+      [](void* context, Message* line) {
+        static_cast<std::vector<std::string>*>(context)->emplace_back(
+            line->data(), line->size());
+      },
+      &lines);
+  size_t i = 0;
+#define SPANMALLOC_OPTION(key, type, default_value, least, most, help)     \
+  ASSERT_LT(i, lines.size());                                              \
+  EXPECT_EQ(lines[i++], "spanmalloc: " #key "=" +                          \
+                            std::to_string(options.key) + " (" +           \
+                            std::to_string(uint64_t{least}) + " to " +     \
+                            std::to_string(uint64_t{most}) + "): " + help) \
+      << "it has to fit into one message";
+#include "allocator/api/options.def"
+#undef SPANMALLOC_OPTION
+  EXPECT_EQ(i, lines.size());
+}
+
+}  // namespace
+}  // namespace spanmalloc

@@ -1,0 +1,120 @@
+#include "allocator/central/size_classes.h"
+
+#include <gtest/gtest.h>
+
+namespace spanmalloc {
+namespace {
+
+TEST(SizeClasses, SizesAscendInMultiplesOfEight) {
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    EXPECT_GT(kClassSizes[c], kClassSizes[c - 1]);
+    EXPECT_EQ(kClassSizes[c] % 8, 0u);
+    EXPECT_EQ(kSizeClasses[c].size, kClassSizes[c]);
+  }
+  EXPECT_EQ(kClassSizes[kNumClasses - 1], kMaxSmallSize);
+}
+
+// The reciprocal against the division that it stands for.
+TEST(SizeClasses, EveryOffsetOfEverySpan) {
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    const SizeClass& info = kSizeClasses[c];
+    for (uint32_t offset = 0; offset < kSmallSpanSize; ++offset) {
+      const uint32_t index = offset / info.size;
+      const bool starts = offset % info.size == 0 && index < info.capacity;
+      if (info.StartsObject(offset) != starts ||
+          info.ObjectIndex(offset) != index) {
+        FAIL() << "size " << info.size << " offset " << offset;
+      }
+    }
+  }
+}
+
+TEST(SizeClasses, EverySizeGetsTheSmallestClassThatFits) {
+  size_t expected = 1;
+  for (size_t size = 0; size <= kMaxSmallSize; ++size) {
+    if (size > kClassSizes[expected]) ++expected;
+    ASSERT_EQ(ClassOfTag(kSizeClasses.TagFor(size)), expected) << size;
+    ASSERT_EQ(kSizeClasses.TagFor(size), TagOfClass(expected)) << size;
+  }
+}
+
+// The largest fundamental alignment that an object of the size can need.
+TEST(SizeClasses, AlignmentFollowsFromTheSize) {
+  for (size_t size = 1; size <= kMaxSmallSize; ++size) {
+    const size_t needed = size >= 16 ? 16 : size >= 8 ? 8 : 1;
+    const size_t given = kClassSizes[ClassOfTag(kSizeClasses.TagFor(size))];
+    ASSERT_EQ(given % needed, 0u) << size;
+  }
+}
+
+// A request for a power of two gets an object aligned to it.
+TEST(SizeClasses, PowersOfTwoAreTheirOwnClass) {
+  for (size_t size = 8; size <= kMaxSmallSize; size *= 2) {
+    EXPECT_EQ(kClassSizes[ClassOfTag(kSizeClasses.TagFor(size))], size);
+  }
+}
+
+TEST(SizeClasses, WasteIsBounded) {
+  constexpr struct {
+    size_t up_to;
+    double most;  // Share of the object.
+  } kBounds[] = {{8, 0.88},    {32, 0.47},   {64, 0.32},    {128, 0.19},
+                 {1024, 0.12}, {4096, 0.15}, {16384, 0.21}, {32768, 0.34}};
+  size_t bound = 0;
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    const size_t size = kClassSizes[c];
+    if (size > kBounds[bound].up_to) ++bound;
+    const size_t unused = size - (kClassSizes[c - 1] + 1);
+    EXPECT_LE(static_cast<double>(unused),
+              kBounds[bound].most * static_cast<double>(size))
+        << size;
+  }
+}
+
+TEST(SizeClasses, SpansAreFilled) {
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    const SizeClass& info = kSizeClasses[c];
+    const size_t tail = kSmallSpanSize - size_t{info.capacity} * info.size;
+    EXPECT_GE(info.capacity, 2);
+    EXPECT_LT(tail, info.size);
+    EXPECT_LE(tail, kSmallSpanSize / 40) << info.size;
+    EXPECT_GE(info.words * 64, info.capacity);
+    EXPECT_LT(info.words * 64, info.capacity + 64);
+  }
+}
+
+TEST(SizeClasses, CachedObjectsAreLimitedInNumberAndBytes) {
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    const SizeClass& info = kSizeClasses[c];
+    EXPECT_GE(info.max_cached, 2);
+    EXPECT_LE(info.max_cached, SizeClassTable::kMaxCachedObjects);
+    EXPECT_LE(size_t{info.max_cached} * info.size,
+              SizeClassTable::kMaxCachedBytes);
+  }
+}
+
+// Every number of free objects has a list, and more of them never a lower one.
+TEST(SizeClasses, ListFactorDividesSpansIntoLists) {
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    const SizeClass& info = kSizeClasses[c];
+    uint32_t last = 0;
+    for (uint32_t n = 0; n <= info.capacity; ++n) {
+      const uint32_t list =
+          n * info.list_factor >> SizeClassTable::kListFactorShift;
+      ASSERT_GE(list, last);
+      ASSERT_LE(list, last + SizeClassTable::kLists / 2);
+      ASSERT_LT(list, SizeClassTable::kLists);
+      last = list;
+    }
+  }
+}
+
+TEST(SizeClasses, TagsAndClassesConvert) {
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    EXPECT_EQ(ClassOfTag(TagOfClass(c)), c);
+    EXPECT_EQ(TagOfClass(c), c * kTagScale);
+  }
+}
+
+}  // namespace
+}  // namespace spanmalloc

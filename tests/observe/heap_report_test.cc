@@ -1,0 +1,124 @@
+#include "allocator/observe/heap_report.h"
+
+#include <gtest/gtest.h>
+
+#include <climits>
+#include <cstdlib>
+#include <string>
+
+namespace spanmalloc {
+namespace {
+
+// Every number is different, so that none can be taken for another.
+HeapStats Example() {
+  HeapStats stats;
+  stats.mallocs = 1001;
+  stats.frees = 402;
+  stats.live_bytes = 70003;
+  stats.cached_bytes = 5004;
+  stats.central_bytes = 6005;
+  stats.span_tails = 706;
+  stats.used_bytes = 81718;
+  stats.free_bytes = 90007;
+  stats.released_bytes = 30008;
+  stats.heap_bytes = 171725;
+  stats.metadata_bytes = 11009;
+  stats.system_bytes = 182734;
+  stats.large_blocks = 3;
+  stats.large_bytes = 40010;
+  stats.threads = 12;
+  return stats;
+}
+
+std::string Xml(const HeapStats& stats) {
+  char* text = nullptr;
+  size_t size = 0;
+  FILE* const stream = open_memstream(&text, &size);
+  EXPECT_TRUE(WriteHeapXml(stats, stream));
+  fclose(stream);
+  const std::string result(text, size);
+  free(text);
+  return result;
+}
+
+TEST(HeapReport, Lines) {
+  testing::internal::CaptureStderr();
+  PrintHeapStats(Example());
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "spanmalloc: 1001 mallocs, 402 frees, 599 blocks live\n"
+            "spanmalloc: 70003 bytes live, 40010 of them in 3 large blocks\n"
+            "spanmalloc: 5004 bytes in the caches of 12 threads, 6005 in "
+            "central lists, 706 in tails of spans\n"
+            "spanmalloc: 90007 bytes free, 30008 of them without memory behind "
+            "them\n"
+            "spanmalloc: 182734 bytes of address space: 171725 heap, 11009 "
+            "records\n");
+}
+
+TEST(HeapReport, XmlHasGlibcsRootAndEveryNumber) {
+  const std::string xml = Xml(Example());
+  EXPECT_EQ(xml.rfind("<malloc version=\"", 0), 0u);
+  EXPECT_EQ(xml.substr(xml.size() - 10), "</malloc>\n");
+  const struct {
+    const char* type;
+    const char* size;
+  } rows[] = {
+      {"mallocs", "1001"}, {"frees", "402"},     {"live", "70003"},
+      {"cached", "5004"},  {"central", "6005"},  {"tails", "706"},
+      {"used", "81718"},   {"free", "90007"},    {"released", "30008"},
+      {"heap", "171725"},  {"records", "11009"}, {"large", "40010"},
+  };
+  for (const auto& row : rows) {
+    const std::string element = std::string("<total type=\"") + row.type +
+                                "\" size=\"" + row.size + "\"/>\n";
+    EXPECT_NE(xml.find(element), std::string::npos) << element;
+  }
+  EXPECT_NE(xml.find("<system type=\"current\" size=\"182734\"/>\n"),
+            std::string::npos);
+}
+
+TEST(HeapReport, XmlTellsAboutAFullStream) {
+  FILE* const stream = fopen("/dev/full", "w");
+  if (stream == nullptr) GTEST_SKIP() << "no /dev/full";
+  setvbuf(stream, nullptr, _IONBF, 0);
+  EXPECT_FALSE(WriteHeapXml(Example(), stream));
+  fclose(stream);
+}
+
+TEST(HeapReport, Mallinfo2) {
+  const struct mallinfo2 info = ToMallinfo2(Example());
+  EXPECT_EQ(info.arena, 171725u);
+  EXPECT_EQ(info.ordblks, 0u);
+  EXPECT_EQ(info.hblks, 3u);
+  EXPECT_EQ(info.hblkhd, 40010u);
+  EXPECT_EQ(info.uordblks, 70003u);
+  EXPECT_EQ(info.fordblks, 171725u - 70003u);
+  EXPECT_EQ(info.keepcost, 90007u - 30008u);
+}
+
+// Counts that were read one after the other may cross.
+TEST(HeapReport, Mallinfo2OfASnapshotInMotion) {
+  HeapStats stats;
+  stats.live_bytes = 1;
+  EXPECT_EQ(ToMallinfo2(stats).fordblks, 0u);
+}
+
+TEST(HeapReport, MallinfoIsCut) {
+  HeapStats stats = Example();
+  struct mallinfo info = ToMallinfo(stats);
+  EXPECT_EQ(info.arena, 171725);
+  EXPECT_EQ(info.hblks, 3);
+  EXPECT_EQ(info.hblkhd, 40010);
+  EXPECT_EQ(info.uordblks, 70003);
+  EXPECT_EQ(info.fordblks, 171725 - 70003);
+  EXPECT_EQ(info.keepcost, 90007 - 30008);
+  stats.heap_bytes = size_t{1} << 40;
+  stats.live_bytes = size_t{INT_MAX} + 1;
+  info = ToMallinfo(stats);
+  EXPECT_EQ(info.arena, INT_MAX);
+  EXPECT_EQ(info.uordblks, INT_MAX);
+  EXPECT_EQ(info.fordblks, INT_MAX);
+}
+
+}  // namespace
+}  // namespace spanmalloc

@@ -1,0 +1,138 @@
+#include "allocator/observe/heap_stats.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "tests/support/fake_system.h"
+#include "tests/support/unjoined_thread.h"
+
+namespace spanmalloc {
+namespace {
+
+class HeapStatsTest : public testing::Test {
+ protected:
+  HeapStats Read() { return ReadHeapStats(heap_.get(), threads_.get()); }
+
+  static void ExpectIdentities(const HeapStats& stats) {
+    EXPECT_EQ(stats.system_bytes, stats.heap_bytes + stats.metadata_bytes);
+    EXPECT_EQ(stats.heap_bytes, stats.used_bytes + stats.free_bytes);
+    EXPECT_EQ(stats.used_bytes, stats.live_bytes + stats.cached_bytes +
+                                    stats.central_bytes + stats.span_tails);
+    EXPECT_LE(stats.released_bytes, stats.free_bytes);
+    EXPECT_LE(stats.large_bytes, stats.live_bytes);
+  }
+
+  FakeSystem system_;
+  UnjoinedThread self_;
+  const std::unique_ptr<CentralHeap> heap_ =
+      std::make_unique<CentralHeap>(&FakeSystem::memory());
+  const std::unique_ptr<ThreadRegistry> threads_ =
+      std::make_unique<ThreadRegistry>(heap_.get(), [](void*) {});
+};
+
+TEST_F(HeapStatsTest, NothingAtFirst) {
+  const HeapStats stats = Read();
+  ExpectIdentities(stats);
+  EXPECT_EQ(stats.mallocs, 0u);
+  EXPECT_EQ(stats.live_bytes, 0u);
+  EXPECT_EQ(stats.system_bytes, 0u);
+  EXPECT_EQ(stats.threads, 0u);
+}
+
+TEST_F(HeapStatsTest, OneObject) {
+  threads_->Join();
+  const size_t tag = kSizeClasses.TagFor(300);
+  const SizeClass& info = kSizeClasses[ClassOfTag(tag)];
+  void* const p = current_thread_cache->Refill(tag);
+  ASSERT_NE(p, nullptr);
+  const HeapStats stats = Read();
+  ExpectIdentities(stats);
+  EXPECT_EQ(stats.mallocs, 1u);
+  EXPECT_EQ(stats.frees, 0u);
+  EXPECT_EQ(stats.live_bytes, info.size);
+  EXPECT_EQ(stats.cached_bytes, 3u * info.size);
+  EXPECT_EQ(stats.central_bytes, (info.capacity - 4u) * info.size);
+  EXPECT_EQ(stats.span_tails, kSmallSpanSize % info.size);
+  EXPECT_EQ(stats.used_bytes, kSmallSpanSize);
+  EXPECT_EQ(stats.threads, 1u);
+  EXPECT_EQ(stats.large_blocks, 0u);
+  // Exactly what was mapped, but for the parts of pages that are not needed.
+  EXPECT_GE(system_.bytes(), stats.system_bytes);
+  EXPECT_LT(system_.bytes(), stats.system_bytes + kMaxSystemPageSize);
+}
+
+TEST_F(HeapStatsTest, LargeBlocks) {
+  bool zeroed = false;
+  Span* const span = heap_->page_heap().NewLargeSpan(Length(9), 1, &zeroed);
+  ASSERT_NE(span, nullptr);
+  HeapStats stats = Read();
+  ExpectIdentities(stats);
+  EXPECT_EQ(stats.large_blocks, 1u);
+  EXPECT_EQ(stats.large_bytes, 9 * kPageSize);
+  EXPECT_EQ(stats.live_bytes, 9 * kPageSize);
+  EXPECT_EQ(stats.mallocs, 1u);
+  heap_->page_heap().DeleteLargeSpan(span->address());
+  stats = Read();
+  ExpectIdentities(stats);
+  EXPECT_EQ(stats.live_bytes, 0u);
+  EXPECT_EQ(stats.frees, 1u);
+  EXPECT_EQ(stats.free_bytes - stats.released_bytes, 9 * kPageSize);
+  EXPECT_EQ(heap_->page_heap().ReleaseAtLeast(SIZE_MAX), 9 * kPageSize);
+  EXPECT_EQ(Read().released_bytes, Read().free_bytes);
+}
+
+TEST_F(HeapStatsTest, IdentitiesHoldAfterEveryStep) {
+  threads_->Join();
+  std::mt19937 random(3);
+  std::vector<std::pair<void*, size_t>> live;  // With the tag, 0 for large.
+  size_t live_bytes = 0;
+  uint64_t mallocs = 0;
+  for (int step = 0; step < 3000; ++step) {
+    if (live.empty() || random() % 100 < (step < 1500 ? 65u : 35u)) {
+      if (random() % 10 == 0) {
+        bool zeroed = false;
+        const Length n(5 + random() % 300);
+        Span* const span = heap_->page_heap().NewLargeSpan(n, 1, &zeroed);
+        ASSERT_NE(span, nullptr);
+        live.emplace_back(span->start(), 0);
+        live_bytes += n.bytes();
+      } else {
+        const size_t tag = kSizeClasses.TagFor(random() % kMaxSmallSize);
+        void* p = current_thread_cache->Pop(tag);
+        if (p == nullptr) p = current_thread_cache->Refill(tag);
+        ASSERT_NE(p, nullptr);
+        live.emplace_back(p, tag);
+        live_bytes += kSizeClasses[ClassOfTag(tag)].size;
+      }
+      ++mallocs;
+    } else {
+      std::swap(live[random() % live.size()], live.back());
+      const auto [p, tag] = live.back();
+      live.pop_back();
+      if (tag == 0) {
+        const uintptr_t address = reinterpret_cast<uintptr_t>(p);
+        live_bytes -=
+            heap_->page_heap().FindLargeSpan(address)->length().bytes();
+        heap_->page_heap().DeleteLargeSpan(address);
+      } else {
+        live_bytes -= kSizeClasses[ClassOfTag(tag)].size;
+        if (!current_thread_cache->Push(tag, p)) {
+          current_thread_cache->MakeRoom(tag);
+          ASSERT_TRUE(current_thread_cache->Push(tag, p));
+        }
+      }
+    }
+    const HeapStats stats = Read();
+    ExpectIdentities(stats);
+    ASSERT_EQ(stats.live_bytes, live_bytes);
+    ASSERT_EQ(stats.mallocs, mallocs);
+    ASSERT_EQ(stats.mallocs - stats.frees, live.size());
+  }
+}
+
+}  // namespace
+}  // namespace spanmalloc

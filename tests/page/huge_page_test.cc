@@ -1,0 +1,158 @@
+// The tracker of one huge page against a map of its pages.
+
+#include "allocator/page/huge_page.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+namespace spanmalloc {
+namespace {
+
+enum class Page { kUsed, kDirty, kFresh };
+using Model = std::vector<Page>;
+
+void ExpectSame(const HugePage& huge_page, const Model& model) {
+  huge_page.CheckInvariants();
+  size_t free = 0, longest = 0, run = 0, small_spans = 0;
+  size_t first_small_span = kPagesPerHugePage;
+  for (size_t i = 0; i < kPagesPerHugePage; ++i) {
+    const bool is_free = model[i] != Page::kUsed;
+    ASSERT_EQ(huge_page.free.Get(i), is_free) << i;
+    ASSERT_EQ(huge_page.fresh.Get(i), model[i] == Page::kFresh) << i;
+    free += is_free;
+    run = is_free ? run + 1 : 0;
+    longest = std::max(longest, run);
+    // Eight in a row that end where a small span would end.
+    if ((i + 1) % kPagesPerSmallSpan == 0 && run >= kPagesPerSmallSpan) {
+      ++small_spans;
+      first_small_span = std::min(first_small_span, i + 1 - kPagesPerSmallSpan);
+    }
+  }
+  ASSERT_EQ(huge_page.free_pages, free);
+  ASSERT_EQ(huge_page.longest_free, longest);
+  ASSERT_EQ(huge_page.free_small_spans, small_spans);
+  ASSERT_EQ(huge_page.FindSmallSpan(), first_small_span);
+  ASSERT_EQ(huge_page.state(), free == 0 ? HugePage::State::kFull
+                               : free == kPagesPerHugePage
+                                   ? HugePage::State::kEmpty
+                                   : HugePage::State::kPartial);
+}
+
+TEST(HugePageTest, ComesFreshFromTheSystem) {
+  HugePage huge_page;
+  Span headers[kHeadersPerHugePage];
+  huge_page.Init(7 * kHugePageSize, headers);
+  ExpectSame(huge_page, Model(kPagesPerHugePage, Page::kFresh));
+  EXPECT_EQ(huge_page.first_page(), PageId(7 * kPagesPerHugePage));
+  EXPECT_EQ(huge_page.headers, headers);
+}
+
+TEST(HugePageTest, FreshIsLostByTaking) {
+  HugePage huge_page;
+  huge_page.Init(0, nullptr);
+  EXPECT_EQ(huge_page.Take(10, 20), 20u);
+  huge_page.Put(10, 20, false);
+  EXPECT_EQ(huge_page.Take(0, 40), 20u);  // All but the 20 dirty ones.
+  huge_page.Put(0, 40, true);
+  EXPECT_EQ(huge_page.Take(0, kPagesPerHugePage), kPagesPerHugePage);
+  EXPECT_EQ(huge_page.state(), HugePage::State::kFull);
+}
+
+TEST(HugePageTest, TakingNothing) {
+  HugePage huge_page;
+  huge_page.Init(0, nullptr);
+  EXPECT_EQ(huge_page.Take(5, 0), 0u);
+  huge_page.Put(5, 0, false);
+  ExpectSame(huge_page, Model(kPagesPerHugePage, Page::kFresh));
+}
+
+// A page taken anywhere costs exactly the small span that it lies in.
+TEST(HugePageTest, SmallSpansAreAligned) {
+  for (size_t page = 0; page < kPagesPerHugePage; ++page) {
+    HugePage huge_page;
+    huge_page.Init(0, nullptr);
+    huge_page.Take(page, 1);
+    ASSERT_EQ(huge_page.free_small_spans, kSmallSpansPerHugePage - 1);
+    ASSERT_EQ(huge_page.FindSmallSpan(),
+              page < kPagesPerSmallSpan ? kPagesPerSmallSpan : 0);
+    ASSERT_EQ(huge_page.longest_free,
+              std::max(page, kPagesPerHugePage - page - 1));
+  }
+}
+
+TEST(HugePageTest, SevenFreePagesAreNoSmallSpan) {
+  HugePage huge_page;
+  huge_page.Init(0, nullptr);
+  huge_page.Take(0, kPagesPerHugePage);
+  huge_page.Put(9, 7, false);
+  EXPECT_EQ(huge_page.FindSmallSpan(), kPagesPerHugePage);
+  huge_page.Put(16, 7, false);  // 14 in a row, but none aligned.
+  EXPECT_EQ(huge_page.FindSmallSpan(), kPagesPerHugePage);
+  EXPECT_EQ(huge_page.free_small_spans, 0u);
+  huge_page.Put(8, 1, false);
+  EXPECT_EQ(huge_page.FindSmallSpan(), 8u);
+}
+
+TEST(HugePageTest, RandomSteps) {
+  std::mt19937 random(7);
+  HugePage huge_page;
+  huge_page.Init(0, nullptr);
+  Model model(kPagesPerHugePage, Page::kFresh);
+  for (int step = 0; step < 5000; ++step) {
+    const size_t from = random() % kPagesPerHugePage;
+    const bool take = model[from] != Page::kUsed;
+    size_t most = 0;
+    while (from + most < kPagesPerHugePage &&
+           (model[from + most] != Page::kUsed) == take) {
+      ++most;
+    }
+    const size_t count =
+        random() % 4 == 0 ? most : 1 + random() % std::min<size_t>(most, 24);
+    const auto begin = model.begin() + static_cast<ptrdiff_t>(from);
+    const auto end = begin + static_cast<ptrdiff_t>(count);
+    if (take) {
+      const auto fresh = std::count(begin, end, Page::kFresh);
+      ASSERT_EQ(huge_page.Take(from, count), static_cast<size_t>(fresh));
+      std::fill(begin, end, Page::kUsed);
+    } else {
+      const bool fresh = random() % 2 == 0;
+      huge_page.Put(from, count, fresh);
+      std::fill(begin, end, fresh ? Page::kFresh : Page::kDirty);
+    }
+    ASSERT_NO_FATAL_FAILURE(ExpectSame(huge_page, model)) << "step " << step;
+  }
+}
+
+TEST(HugePageDeathTest, PagesAreTakenAndPutOnce) {
+  if (kAssertLevel == 0) GTEST_SKIP() << "no assertions in this build";
+  HugePage huge_page;
+  huge_page.Init(0, nullptr);
+  EXPECT_DEATH(huge_page.Put(0, 1, false), "check failed");
+  huge_page.Take(10, 10);
+  EXPECT_DEATH(huge_page.Take(5, 6), "check failed");
+  EXPECT_DEATH(huge_page.Put(15, 6, false), "check failed");
+}
+
+TEST(HugePageDeathTest, InvariantsAreChecked) {
+  HugePage huge_page;
+  huge_page.Init(0, nullptr);
+  huge_page.Take(0, 8);
+  HugePage broken = huge_page;
+  broken.fresh.SetRange(0, 1);  // H1
+  EXPECT_DEATH(broken.CheckInvariants(), "check failed");
+  broken = huge_page;
+  --broken.free_pages;  // H2
+  EXPECT_DEATH(broken.CheckInvariants(), "check failed: free_pages");
+  broken = huge_page;
+  ++broken.longest_free;
+  EXPECT_DEATH(broken.CheckInvariants(), "check failed: longest_free");
+  broken = huge_page;
+  ++broken.free_small_spans;
+  EXPECT_DEATH(broken.CheckInvariants(), "check failed: free_small_spans");
+}
+
+}  // namespace
+}  // namespace spanmalloc

@@ -1,0 +1,227 @@
+// Memory for records: reuse, zeroes, failure, threads.
+
+#include "allocator/page/metadata_arena.h"
+
+#include <gtest/gtest.h>
+#include <string.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "allocator/base/bits.h"
+#include "tests/support/fake_system.h"
+
+namespace spanmalloc {
+namespace {
+
+constexpr size_t kGranule = MetadataArena::kGranule;
+constexpr size_t kMaxReusable = MetadataArena::kMaxReusable;
+
+size_t Rounded(size_t size) {
+  return AlignUp(std::max<size_t>(size, 1), kGranule);
+}
+
+bool IsZero(const void* p, size_t size) {
+  const char* const c = static_cast<const char*>(p);
+  return std::all_of(c, c + size, [](char x) { return x == 0; });
+}
+
+class MetadataArenaTest : public testing::Test {
+ protected:
+  FakeSystem system_;
+  MetadataArena arena_{&FakeSystem::memory()};
+};
+
+TEST_F(MetadataArenaTest, BlocksAreAlignedZeroAndDoNotOverlap) {
+  std::map<char*, size_t> blocks;
+  for (size_t size :
+       {size_t{0}, size_t{1}, size_t{63}, size_t{64}, size_t{65}, size_t{1000},
+        size_t{1024}, size_t{5000}, size_t{100} << 10, size_t{200} << 10,
+        size_t{300} << 10, size_t{512} << 10, size_t{3} << 20, size_t{64}}) {
+    char* const p = static_cast<char*>(arena_.Allocate(size));
+    ASSERT_NE(p, nullptr) << size;
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(p) % kGranule, 0u);
+    EXPECT_TRUE(IsZero(p, size)) << size;
+    memset(p, 0xff, Rounded(size));
+    blocks.emplace(p, Rounded(size));
+  }
+  const char* end = nullptr;
+  for (const auto& [start, size] : blocks) {
+    EXPECT_LE(end, start);
+    end = start + size;
+  }
+}
+
+TEST_F(MetadataArenaTest, CountsWhatIsTakenAndHandedOut) {
+  EXPECT_EQ(arena_.system_bytes(), 0u);
+  EXPECT_EQ(arena_.used_bytes(), 0u);
+  void* const p = arena_.Allocate(100);
+  EXPECT_EQ(arena_.used_bytes(), 128u);
+  EXPECT_EQ(arena_.system_bytes(), system_.bytes());
+  EXPECT_NE(arena_.Allocate(3 << 20), nullptr);
+  EXPECT_EQ(arena_.used_bytes(), 128u + (3 << 20));
+  EXPECT_EQ(arena_.system_bytes(), system_.bytes());
+  arena_.Free(p, 100);
+  EXPECT_EQ(arena_.used_bytes(), size_t{3} << 20);
+  EXPECT_EQ(system_.calls(FakeSystem::kUnmap), 0u);
+}
+
+TEST_F(MetadataArenaTest, ReusesBlocksOfTheSameRoundedSize) {
+  void* const small = arena_.Allocate(1);
+  void* const large = arena_.Allocate(kMaxReusable);
+  arena_.Free(small, 1);
+  arena_.Free(large, kMaxReusable);
+  EXPECT_NE(arena_.Allocate(65), small);
+  EXPECT_EQ(arena_.Allocate(64), small);
+  EXPECT_EQ(arena_.Allocate(kMaxReusable - kGranule + 1), large);
+}
+
+TEST_F(MetadataArenaTest, LastFreedFirst) {
+  void* const a = arena_.Allocate(64);
+  void* const b = arena_.Allocate(64);
+  arena_.Free(a, 64);
+  arena_.Free(b, 64);
+  EXPECT_EQ(arena_.Allocate(64), b);
+  EXPECT_EQ(arena_.Allocate(64), a);
+}
+
+TEST_F(MetadataArenaTest, SmallBlocksShareOneCallToTheSystem) {
+  for (int i = 0; i < 1000; ++i) ASSERT_NE(arena_.Allocate(64), nullptr);
+  EXPECT_EQ(system_.calls(), 1u);
+}
+
+// A large block in between does not waste the rest of the chunk.
+TEST_F(MetadataArenaTest, LargeBlocksGoBesideTheChunk) {
+  char* const a = static_cast<char*>(arena_.Allocate(64));
+  ASSERT_NE(arena_.Allocate(2 << 20), nullptr);
+  char* const b = static_cast<char*>(arena_.Allocate(64));
+  EXPECT_EQ(b, a + 64);
+  EXPECT_EQ(system_.calls(), 2u);
+}
+
+TEST_F(MetadataArenaTest, FailureIsNullAndChangesNothing) {
+  void* const p = arena_.Allocate(64);
+  const size_t used = arena_.used_bytes(), taken = arena_.system_bytes();
+  system_.FailFrom(1);
+  EXPECT_EQ(arena_.Allocate(1 << 20), nullptr);
+  EXPECT_EQ(arena_.used_bytes(), used);
+  EXPECT_EQ(arena_.system_bytes(), taken);
+  // What is left of the chunk, and what was freed, serves on.
+  EXPECT_NE(arena_.Allocate(64), nullptr);
+  arena_.Free(p, 64);
+  EXPECT_EQ(arena_.Allocate(64), p);
+  system_.FailNothing();
+  EXPECT_NE(arena_.Allocate(1 << 20), nullptr);
+}
+
+// Near a limit, small chunks and the ends of freed blocks still serve.
+TEST_F(MetadataArenaTest, SmallerChunksNearTheLimit) {
+  system_.LimitBytes(kMaxSystemPageSize);
+  char* const p = static_cast<char*>(arena_.Allocate(64));
+  ASSERT_NE(p, nullptr);
+  EXPECT_EQ(arena_.system_bytes(), kMaxSystemPageSize);
+  for (size_t i = 1; i < kMaxSystemPageSize / 64; ++i) {
+    ASSERT_NE(arena_.Allocate(64), nullptr) << i;
+  }
+  EXPECT_EQ(arena_.Allocate(64), nullptr);
+}
+
+TEST_F(MetadataArenaTest, SplitsLargerFreedBlocksWhenNothingElseIsLeft) {
+  system_.LimitBytes(kMaxSystemPageSize);
+  char* first = nullptr;
+  while (void* p = arena_.Allocate(kMaxReusable)) {
+    if (first == nullptr) first = static_cast<char*>(p);
+  }
+  const size_t used = arena_.used_bytes();
+  arena_.Free(first, kMaxReusable);
+  EXPECT_EQ(arena_.Allocate(512), first);
+  EXPECT_EQ(arena_.Allocate(448), first + 512);
+  EXPECT_EQ(arena_.Allocate(65), nullptr) << "only 64 bytes are left";
+  EXPECT_EQ(arena_.Allocate(64), first + 960);
+  EXPECT_EQ(arena_.used_bytes(), used);
+}
+
+TEST_F(MetadataArenaTest, TakesDonations) {
+  void* const donation = FakeSystem::memory().map(0, kMaxSystemPageSize);
+  system_.FailFrom(1);
+  EXPECT_EQ(arena_.Allocate(5000), nullptr);
+  arena_.Donate(donation, kMaxSystemPageSize);
+  EXPECT_EQ(arena_.Allocate(5000), donation);
+  EXPECT_NE(arena_.Allocate(kMaxSystemPageSize - 8192), nullptr);
+  EXPECT_EQ(arena_.Allocate(kMaxSystemPageSize), nullptr);
+}
+
+TEST_F(MetadataArenaTest, ReachesTheEndOfEveryByte) {
+  system_.LimitBytes(1 << 20);
+  size_t count = 0;
+  while (arena_.Allocate(kMaxReusable) != nullptr) ++count;
+  EXPECT_EQ(count, (1 << 20) / kMaxReusable);
+}
+
+TEST_F(MetadataArenaTest, RandomBlocksKeepTheirContents) {
+  struct Block {
+    unsigned char* p;
+    size_t size;
+    unsigned char value;
+  };
+  std::mt19937 random(3);
+  std::vector<Block> blocks;
+  size_t used = 0;
+  for (int step = 0; step < 5000; ++step) {
+    if (blocks.empty() || random() % 2 == 0) {
+      const size_t size = random() % (kMaxReusable + 1);
+      auto* const p = static_cast<unsigned char*>(arena_.Allocate(size));
+      ASSERT_NE(p, nullptr);
+      const auto value = static_cast<unsigned char>(random());
+      memset(p, value, Rounded(size));
+      blocks.push_back({p, size, value});
+      used += Rounded(size);
+    } else {
+      std::swap(blocks[random() % blocks.size()], blocks.back());
+      const Block block = blocks.back();
+      blocks.pop_back();
+      ASSERT_EQ(std::count(block.p, block.p + block.size, block.value),
+                static_cast<ptrdiff_t>(block.size));
+      arena_.Free(block.p, block.size);
+      used -= Rounded(block.size);
+    }
+    ASSERT_EQ(arena_.used_bytes(), used);
+  }
+}
+
+TEST_F(MetadataArenaTest, ManyThreads) {
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < 4; ++t) {
+    threads.emplace_back([this, t] {
+      std::mt19937 random(t);
+      std::vector<unsigned*> mine;
+      for (int i = 0; i < 2000; ++i) {
+        if (mine.empty() || random() % 2 == 0) {
+          auto* const p = static_cast<unsigned*>(arena_.Allocate(64));
+          ASSERT_NE(p, nullptr);
+          *p = t;
+          mine.push_back(p);
+        } else {
+          ASSERT_EQ(*mine.back(), t);
+          arena_.Free(mine.back(), 64);
+          mine.pop_back();
+        }
+      }
+      for (unsigned* p : mine) arena_.Free(p, 64);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(arena_.used_bytes(), 0u);
+}
+
+TEST_F(MetadataArenaTest, LargeBlocksCannotBeFreed) {
+  if (kAssertLevel == 0) GTEST_SKIP() << "no assertions in this build";
+  void* const p = arena_.Allocate(kMaxReusable + 1);
+  EXPECT_DEATH(arena_.Free(p, kMaxReusable + 1), "check failed");
+}
+
+}  // namespace
+}  // namespace spanmalloc

@@ -1,0 +1,106 @@
+// Several threads on one page heap.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "tests/support/page_heap_fixture.h"
+
+namespace spanmalloc {
+namespace {
+
+class PageHeapThreadsTest : public PageHeapTest {
+ protected:
+  struct Block {
+    Span* span;
+    uint64_t stamp;
+    bool small;
+  };
+
+  // Allocates, changes and frees blocks that nobody else may touch.
+  void Work(unsigned thread, int steps) {
+    std::mt19937 random(thread);
+    std::vector<Block> blocks;
+    for (int step = 0; step < steps; ++step) {
+      const unsigned choice = random() % 100;
+      if (blocks.empty() || (choice < 50 && blocks.size() < 20)) {
+        const bool small = random() % 2 == 0;
+        Span* const span = small ? heap_.NewSmallSpan(1)
+                                 : New(5 + random() % (choice == 0 ? 600 : 40));
+        ASSERT_NE(span, nullptr);
+        blocks.push_back({span, (uint64_t{thread} << 24) + step, small});
+        Stamp(span, blocks.back().stamp);
+        continue;
+      }
+      if (choice == 99) {
+        heap_.ReleaseAtLeast(1 << 20);
+        continue;
+      }
+      std::swap(blocks[random() % blocks.size()], blocks.back());
+      Block& block = blocks.back();
+      ASSERT_TRUE(HasStamp(block.span, block.stamp));
+      if (choice > 85 && !block.small) {
+        heap_.ResizeLargeSpan(block.span, Length(5 + random() % 60));
+        Stamp(block.span, block.stamp);
+        continue;
+      }
+      if (choice > 80 && !block.small) {
+        const Length n = block.span->length() + Length(10);
+        Span* const moved = heap_.MoveLargeSpan(block.span, n);
+        if (moved != nullptr) block.span = moved;
+        Stamp(block.span, block.stamp);
+        continue;
+      }
+      Free(block);
+      blocks.pop_back();
+    }
+    for (const Block& block : blocks) {
+      ASSERT_TRUE(HasStamp(block.span, block.stamp));
+      Free(block);
+    }
+  }
+  void Free(const Block& block) {
+    if (block.small) {
+      heap_.DeleteSmallSpan(block.span);
+    } else {
+      Delete(block.span);
+    }
+  }
+};
+
+TEST_F(PageHeapThreadsTest, OwnBlocks) {
+  std::vector<std::thread> threads;
+  for (unsigned t = 1; t <= 4; ++t) {
+    threads.emplace_back([this, t] { Work(t, 1500); });
+  }
+  for (int i = 0; i < 50; ++i) {
+    heap_.CheckInvariants();
+    std::this_thread::yield();
+  }
+  for (std::thread& thread : threads) thread.join();
+  ExpectJoined();
+}
+
+// Of two threads that free one block, one succeeds.
+TEST_F(PageHeapThreadsTest, OneFreeWins) {
+  std::vector<uintptr_t> addresses;
+  for (int i = 0; i < 1000; ++i) addresses.push_back(New(5)->address());
+  std::atomic<size_t> freed{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      for (uintptr_t address : addresses) {
+        freed += heap_.DeleteLargeSpan(address) ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(freed, addresses.size());
+  ExpectJoined();
+}
+
+}  // namespace
+}  // namespace spanmalloc
