@@ -79,6 +79,17 @@ class Bitmap {
     return true;
   }
 
+  // Length of the run of ones that the last bit ends, or 0.
+  size_t OnesAtEnd() const {
+    for (size_t w = kBits / 64; w-- != 0;) {
+      if (words_[w] != ~uint64_t{0}) {
+        return kBits -
+               (w * 64 + static_cast<size_t>(Log2Floor(~words_[w])) + 1);
+      }
+    }
+    return kBits;
+  }
+
   // Length of the longest run of ones.
   size_t LongestRun() const {
     size_t longest = 0;

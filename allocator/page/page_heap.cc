@@ -57,12 +57,20 @@ PageId PageHeap::AllocatePages(Length n, size_t alignment, Length* fresh) {
         n.pages() == kPagesPerSmallSpan && alignment == kSmallSpanSize
             ? filler_.FindSmallSpan()
             : filler_.Find(n, step);
-    if (place.huge_page == nullptr) {
-      place = {TakeEmpty(1, kHugePageSize), 0};
-      if (place.huge_page == nullptr) return PageId();
+    if (place.huge_page != nullptr) {
+      *fresh = Use(place.huge_page, place.page, n.pages());
+      return place.huge_page->first_page() + Length(place.page);
     }
-    *fresh = Use(place.huge_page, place.page, n.pages());
-    return place.huge_page->first_page() + Length(place.page);
+    HugePage* const huge_page = TakeEmpty(1, kHugePageSize);
+    if (huge_page == nullptr) return PageId();
+    const Length before =
+        step == Length(1) ? PagesToStraddle(*huge_page, n) : Length(0);
+    if (before != Length(0)) {
+      *fresh = Use(pagemap_.HugePageOf(huge_page->address - kHugePageSize),
+                   kPagesPerHugePage - before.pages(), before.pages());
+    }
+    *fresh = *fresh + Use(huge_page, 0, (n - before).pages());
+    return PageId(huge_page->first_page().index() - before.pages());
   }
   const size_t count = DivideRoundingUp(n.pages(), kPagesPerHugePage);
   HugePage* huge_page =
@@ -79,6 +87,16 @@ PageId PageHeap::AllocatePages(Length n, size_t alignment, Length* fresh) {
     if (left != 0) huge_page = pagemap_.HugePageOf(next);
   }
   return first;
+}
+
+// How many free pages right before an empty huge page a block of `n` pages
+// should begin with. Of blocks that leave more than a quarter of each huge page
+// unused, those that lie across the border make good use of both.
+Length PageHeap::PagesToStraddle(const HugePage& huge_page, Length n) const {
+  if (kPagesPerHugePage % n.pages() <= kPagesPerHugePage / 4) return Length(0);
+  const HugePage* const before =
+      pagemap_.HugePageOf(huge_page.address - kHugePageSize);
+  return before == nullptr ? Length(0) : Length(before->free.OnesAtEnd());
 }
 
 void PageHeap::FreePages(PageId first, Length n, bool fresh) {
@@ -288,6 +306,7 @@ Span* PageHeap::MoveLargeSpan(Span* span, Length n) {
   if (target == nullptr) return nullptr;
   const bool moved = system_->move(span->start(), target->start(), old.bytes());
   MutexLock lock(&lock_);
+  if (!moved) moves_ = kMaxMoves;  // The system can't, or will not any more.
   Span* const gone = moved ? span : target;
   NoteLargeFreed(gone->length());
   gone->set_state(SpanState::kUnused);

@@ -132,6 +132,8 @@ class PageHeap {
 
   PageId AllocatePages(Length n, size_t alignment, Length* fresh)
       REQUIRES(lock_);
+  Length PagesToStraddle(const HugePage& huge_page, Length n) const
+      REQUIRES(lock_);
   void FreePages(PageId first, Length n, bool fresh) REQUIRES(lock_);
   bool GrowInPlace(PageId first, Length n) REQUIRES(lock_);
   HugePage* TakeEmpty(size_t count, size_t alignment) REQUIRES(lock_);

@@ -26,7 +26,7 @@ constexpr int kGenerations = 8;
 #if defined(SPANMALLOC_TSAN)
 constexpr int kSteps = 4000;
 #else
-constexpr int kSteps = 20000;
+constexpr int kSteps = 80000;
 #endif
 
 struct Counts {

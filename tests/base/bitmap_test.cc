@@ -58,6 +58,9 @@ void ExpectSame(const Bitmap<kBits>& bitmap, const Model& model) {
   }
   ASSERT_EQ(bitmap.Count(), count);
   ASSERT_EQ(bitmap.LongestRun(), ModelLongestRun(model));
+  size_t ones = 0;
+  while (ones < kBits && model[kBits - 1 - ones]) ++ones;
+  ASSERT_EQ(bitmap.OnesAtEnd(), ones);
 }
 
 TEST(BitmapTest, StartsEmpty) {

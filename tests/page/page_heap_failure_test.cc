@@ -213,11 +213,10 @@ TEST_F(PageHeapLimitTest, WhatWasFreedServesEveryOtherSize) {
   constexpr size_t kLimit = 64 << 20;
   system_.LimitBytes(kLimit);
   constexpr size_t kRecords = 4 << 20;
-  for (size_t pages : {5, 128, 8, 9, 100, 77, 256, 33, 200, 6}) {
+  for (size_t pages : {5, 128, 8, 9, 86, 100, 77, 95, 256, 33, 90, 200, 6}) {
     Fill(pages);
-    // No such block straddles the bounds of huge pages.
-    const size_t usable = kPagesPerHugePage / pages * pages;
-    EXPECT_GE(FreeAll(), (kLimit - kRecords) / kPagesPerHugePage * usable)
+    // Blocks of more than 1 MiB may leave more: up to a quarter.
+    EXPECT_GE(FreeAll(), (kLimit - kRecords) / 100 * (pages > 128 ? 75 : 78))
         << pages;
   }
   ExpectJoined();
