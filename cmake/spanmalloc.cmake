@@ -74,6 +74,12 @@ target_compile_options(
     -Wnon-virtual-dtor
     -Wpedantic)
 
+# The tests alone. Without optimisation they compile in half the time, and with
+# a sanitizer compiling is most of the time that they take.
+add_library(spanmalloc_test_flags INTERFACE)
+target_link_libraries(spanmalloc_test_flags INTERFACE spanmalloc_flags)
+target_compile_options(spanmalloc_test_flags INTERFACE $<$<CONFIG:Debug>:-O0>)
+
 # spanmalloc_layer(<name> SRCS <file>... HDRS <file>...)
 #
 # One layer of the allocator as the object library spanmalloc_<name>, and its
@@ -123,7 +129,7 @@ function(spanmalloc_test_library name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SRCS;HDRS;DEPS;COPTS")
   add_library(${name} OBJECT EXCLUDE_FROM_ALL ${ARG_SRCS} ${ARG_HDRS})
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
-  target_link_libraries(${name} PRIVATE spanmalloc_flags GTest::gtest)
+  target_link_libraries(${name} PRIVATE spanmalloc_test_flags GTest::gtest)
   target_compile_options(${name} PRIVATE ${ARG_COPTS})
 endfunction()
 
@@ -134,7 +140,7 @@ endfunction()
 function(spanmalloc_test_plugin name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SRCS")
   add_library(${name} MODULE ${ARG_SRCS})
-  target_link_libraries(${name} PRIVATE spanmalloc_flags)
+  target_link_libraries(${name} PRIVATE spanmalloc_test_flags)
 endfunction()
 
 # spanmalloc_test(<name> [SRCS <file>...] [MALLOC <way>...]
@@ -151,12 +157,12 @@ endfunction()
 #   static        linked with libspanmalloc.a, all else dynamically
 #   fully_static  linked with libspanmalloc.a and -static
 #
-# The first two link DYNAMIC_DEPS besides DEPS, the others LINKED_DEPS. In all of
-# them but the first, SPANMALLOC_TEST_EXPECTED=1 is in the environment.
+# The first two link DYNAMIC_DEPS besides DEPS, the others LINKED_DEPS. In all
+# of them but the first, SPANMALLOC_TEST_EXPECTED=1 is in the environment.
 #
 # Without MALLOC the program keeps the system's malloc and sees spanmalloc under
-# its prefixed names; then each of its cases is a CTest test, hence a process, of
-# its own (Bazel runs them all in one process).
+# its prefixed names; then each of its cases is a CTest test, hence a process,
+# of its own (Bazel runs them all in one process).
 function(spanmalloc_test name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "" ""
                         "SRCS;MALLOC;DEPS;DYNAMIC_DEPS;LINKED_DEPS;ARGS")
@@ -167,6 +173,7 @@ function(spanmalloc_test name)
   if(NOT ARG_MALLOC)
     spanmalloc_test_program(${target} ${path} ${ARG_SRCS})
     target_link_libraries(${target} PRIVATE ${ARG_DEPS} spanmalloc_prefixed)
+    target_precompile_headers(${target} REUSE_FROM spanmalloc_test_headers)
     gtest_discover_tests(
       ${target}
       TEST_PREFIX "${path}."
@@ -209,6 +216,19 @@ function(spanmalloc_test name)
   endforeach()
 endfunction()
 
+# spanmalloc_test_headers()
+#
+# The header that much of a small test's compile time is spent on, compiled
+# once. Bazel does without, and so finds out who forgets to include it.
+function(spanmalloc_test_headers)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/headers.cc)
+  file(TOUCH ${source})
+  add_library(spanmalloc_test_headers OBJECT EXCLUDE_FROM_ALL ${source})
+  target_link_libraries(spanmalloc_test_headers PRIVATE spanmalloc_test_flags
+                                                        GTest::gtest_main)
+  target_precompile_headers(spanmalloc_test_headers PRIVATE <gtest/gtest.h>)
+endfunction()
+
 # The executable of a test, at its path in the build tree.
 function(spanmalloc_test_program target path)
   add_executable(${target} ${ARGN})
@@ -219,7 +239,8 @@ function(spanmalloc_test_program target path)
                          LINKER_LANGUAGE CXX
                          RUNTIME_OUTPUT_DIRECTORY
                          ${PROJECT_BINARY_DIR}/tests/${folder})
-  target_link_libraries(${target} PRIVATE spanmalloc_flags GTest::gtest_main
+  target_link_libraries(${target} PRIVATE spanmalloc_test_flags
+                                          GTest::gtest_main
                                           ${CMAKE_DL_LIBS})
 endfunction()
 

@@ -208,7 +208,8 @@ def main():
         help="the tree to check (default: the one this script is in)")
     checker = Checker(parser.parse_args().root)
     if checker.run() == 0:
-        print(f"check_layering: no sources in {checker.folder}", file=sys.stderr)
+        print(f"check_layering: no sources in {checker.folder}",
+              file=sys.stderr)
         return 2
     for problem in checker.problems:
         print(problem, file=sys.stderr)

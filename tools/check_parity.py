@@ -60,7 +60,8 @@ BAZEL_ONLY_OPTIONS = {"-Werror", "-fPIC"}
 TEST_KINDS = {"test", "test library", "script test"}
 
 # How each build writes the path of a library that it makes, and of a source.
-CMAKE_PATH = re.compile(r"\$<TARGET_FILE:(\w+)>|\$\{PROJECT_SOURCE_DIR\}/(\S+)")
+CMAKE_PATH = re.compile(
+    r"\$<TARGET_FILE:(\w+)>|\$\{PROJECT_SOURCE_DIR\}/(\S+)")
 BAZEL_PATH = re.compile(r"\$\((?:location|rootpath) (\S+)\)")
 BAZEL_LIBRARY = re.compile(r"(?://)?[\w/]*:?(?:lib)?(\w+)\.so")
 

@@ -23,6 +23,7 @@
 asm(".weak __gxx_personality_v0");
 asm(".weak __cxa_begin_catch");
 asm(".weak __cxa_end_catch");
+asm(".weak _ZSt9terminatev");  // What clang calls if a destructor throws.
 extern "C" {
 __attribute__((weak)) void ThrowBadAllocOfRuntime() asm(
     "_ZSt17__throw_bad_allocv");

@@ -16,7 +16,8 @@ GUARDED = "// Doc.\n#ifndef GUARD_H_\n#define GUARD_H_\n%s#endif\n"
 
 # A tree in which everything is allowed.
 TREE = {
-    "base/bits.h": GUARDED % "#include <cstddef>\n#if defined(__x86_64__)\n#endif\n",
+    "base/bits.h":
+        GUARDED % "#include <cstddef>\n#if defined(__x86_64__)\n#endif\n",
     "os/memory.h": GUARDED % '#include "allocator/base/bits.h"\n',
     "os/memory.cc": '#include "allocator/os/memory.h"\n#include <sys/mman.h>\n',
     "page/span.h": GUARDED % '#include "allocator/os/memory.h"\n',
@@ -115,9 +116,10 @@ class CheckLayeringTest(unittest.TestCase):
             "api/x.cc", "#if SPANMALLOC_OVERRIDE\n#endif\n")
 
     def test_only_the_outermost_ifndef_is_a_guard(self):
-        self.assert_fails("allocator/page/x.h:4: if: #ifndef MAP_FIXED above os/",
-                          "page/x.h",
-                          GUARDED % "#ifndef MAP_FIXED\n#define MAP_FIXED\n#endif\n")
+        self.assert_fails(
+            "allocator/page/x.h:4: if: #ifndef MAP_FIXED above os/",
+            "page/x.h",
+            GUARDED % "#ifndef MAP_FIXED\n#define MAP_FIXED\n#endif\n")
 
     def test_comments_do_not_count(self):
         self.assertEqual(
