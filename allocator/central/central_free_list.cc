@@ -176,7 +176,8 @@ SPANMALLOC_ALWAYS_INLINE void* CentralFreeList::SetBits(Span* span,
   for (;;) {
     const size_t w = index / 64;
     uint64_t word = bits[w];
-    if (w < span->first_word) span->first_word = static_cast<uint16_t>(w);
+    const size_t lowest = span->first_word;
+    span->first_word = static_cast<uint16_t>(w < lowest ? w : lowest);
     // Neighbours share a word more often than not: gather its bits first.
     do {
       const uint64_t bit = uint64_t{1} << (index % 64);
@@ -219,38 +220,39 @@ void CentralFreeList::InsertChunk(void* const* batch, size_t n) {
                          1);
     }
   }
-  // Set the bits first; then each span that was touched gets its place.
-  Span* touched[kChunk];
-  size_t touched_count = 0;
-  Span* gone[kChunk];
-  size_t gone_count = 0;
+  // Set the bits first; then each span that was touched gets its place. The
+  // spans that were touched, and then those that are to go, take the front of
+  // the array. Which span comes next is anybody's guess, so branches on it are
+  // avoided.
+  size_t touched = 0, gone = 0;
   void* twice = nullptr;
   {
     MutexLock lock(&lock_);
-    for (size_t r = 0; r < runs && twice == nullptr; ++r) {
+    for (size_t r = 0; r < runs; ++r) {
       Span* const span = spans[r];
-      void* const* const objects = batch + starts[r];
-      if (span->pending == 0) {
-        // A span that has left the class meanwhile had all its objects home:
-        // this one was freed twice.
-        if (SPANMALLOC_UNLIKELY(span->state() != SpanState::kSmall ||
-                                span->size_class != size_class_)) {
-          twice = *objects;
-          break;
-        }
-        touched[touched_count++] = span;
+      void* const* const first = batch + starts[r];
+      // A span that has left the class meanwhile had all its objects home: this
+      // one was freed twice.
+      if (SPANMALLOC_UNLIKELY(span->state() != SpanState::kSmall ||
+                              span->size_class != size_class_)) {
+        twice = *first;
+        break;
       }
-      twice = SetBits(span, objects, batch + starts[r + 1], reciprocal);
+      spans[touched] = span;
+      touched += span->pending == 0;
+      twice = SetBits(span, first, batch + starts[r + 1], reciprocal);
+      if (SPANMALLOC_UNLIKELY(twice != nullptr)) break;
     }
     // After a double free nothing adds up any more.
-    for (size_t t = 0; t < touched_count && twice == nullptr; ++t) {
-      if (NoteFreed(touched[t])) gone[gone_count++] = touched[t];
+    for (size_t t = 0; t < touched && twice == nullptr; ++t) {
+      Span* const span = spans[t];
+      if (NoteFreed(span)) spans[gone++] = span;
     }
   }
   if (SPANMALLOC_UNLIKELY(twice != nullptr)) {
     ReportDoubleFree(twice, info_->size);
   }
-  for (size_t g = 0; g < gone_count; ++g) Delete(gone[g]);
+  for (size_t g = 0; g < gone; ++g) Delete(spans[g]);
 }
 
 void CentralFreeList::ReleaseEmptySpan() {

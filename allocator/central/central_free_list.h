@@ -81,7 +81,7 @@ class CentralFreeList {
   static constexpr size_t kLists = SizeClassTable::kLists;
   // Objects that are put back under one lock, and so the most spans whose cache
   // lines are on their way at the same time.
-  static constexpr size_t kChunk = 128;
+  static constexpr size_t kChunk = 256;
 
   using Spans = LinkedList<Span>;
 
