@@ -43,9 +43,6 @@ static_assert(kMaxSmallSize >= kPagesPerHeader * kPageSize);
 // higher ones only to programs that ask for them by hint.
 inline constexpr size_t kAddressBits = 48;
 
-// Alignment that malloc promises for 16 bytes and more (alignof(max_align_t)).
-inline constexpr size_t kDefaultAlignment = 16;
-
 // The largest page of any system we run on: what is a multiple of it is a
 // multiple of the page that the system really has.
 inline constexpr size_t kMaxSystemPageSize = 64 << 10;

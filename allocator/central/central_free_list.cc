@@ -255,11 +255,11 @@ void CentralFreeList::InsertChunk(void* const* batch, size_t n) {
   for (size_t g = 0; g < gone; ++g) Delete(spans[g]);
 }
 
-void CentralFreeList::ReleaseEmptySpan() {
+bool CentralFreeList::ReleaseEmptySpan() {
   Span* empty = nullptr;
   {
     MutexLock lock(&lock_);
-    if (empty_spans_ == 0) return;
+    if (empty_spans_ == 0) return false;
     for (Span* span = lists_[ListFor(info_->capacity)].first(); span != nullptr;
          span = span->next) {
       if (span->free_count == span->capacity) empty = span;
@@ -270,6 +270,7 @@ void CentralFreeList::ReleaseEmptySpan() {
     stats_.free_objects -= empty->capacity;
   }
   Delete(empty);
+  return true;
 }
 
 bool CentralFreeList::IsFree(const void* p) {

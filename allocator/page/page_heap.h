@@ -149,7 +149,6 @@ class PageHeap {
   Span* MakeSpan(PageId first, Length n, SpanState state) REQUIRES(lock_);
   void NoteLargeAllocated(Length n) REQUIRES(lock_);
   void NoteLargeFreed(Length n) REQUIRES(lock_);
-  void* PointerTo(PageId page) const { return page.pointer(); }
 
   struct Range {
     PageId first;

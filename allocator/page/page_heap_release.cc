@@ -115,8 +115,8 @@ size_t PageHeap::ReleaseAtLeast(size_t bytes) {
     }
     if (n == 0) break;
     for (size_t i = 0; i < n; ++i) {
-      done[i] = system_->release(PointerTo(ranges[i].first),
-                                 ranges[i].length.bytes());
+      done[i] =
+          system_->release(ranges[i].first.pointer(), ranges[i].length.bytes());
       if (done[i]) {
         released += ranges[i].dirty.bytes();
       } else {
