@@ -111,11 +111,18 @@ bool CentralFreeList::Fetch() {
   span->capacity = span->free_count = static_cast<uint16_t>(capacity);
   span->first_word = 0;
   span->pending = 0;
-  MutexLock lock(&lock_);
-  ++stats_.spans;
-  stats_.free_objects += capacity;
-  ++empty_spans_;
-  Link(span);
+  {
+    MutexLock lock(&lock_);
+    if (empty_spans_ == 0) {
+      ++stats_.spans;
+      stats_.free_objects += capacity;
+      ++empty_spans_;
+      Link(span);
+      return true;
+    }
+  }
+  // Another thread was faster; one empty span is enough.
+  Delete(span);
   return true;
 }
 
@@ -255,11 +262,11 @@ void CentralFreeList::InsertChunk(void* const* batch, size_t n) {
   for (size_t g = 0; g < gone; ++g) Delete(spans[g]);
 }
 
-bool CentralFreeList::ReleaseEmptySpan() {
+void CentralFreeList::ReleaseEmptySpan() {
   Span* empty = nullptr;
   {
     MutexLock lock(&lock_);
-    if (empty_spans_ == 0) return false;
+    if (empty_spans_ == 0) return;
     for (Span* span = lists_[ListFor(info_->capacity)].first(); span != nullptr;
          span = span->next) {
       if (span->free_count == span->capacity) empty = span;
@@ -270,7 +277,6 @@ bool CentralFreeList::ReleaseEmptySpan() {
     stats_.free_objects -= empty->capacity;
   }
   Delete(empty);
-  return true;
 }
 
 bool CentralFreeList::IsFree(const void* p) {
@@ -319,7 +325,7 @@ void CentralFreeList::CheckInvariants() const {
     }
   }
   SPANMALLOC_CHECK(free_objects == stats_.free_objects);
-  SPANMALLOC_CHECK(empty_spans == empty_spans_);
+  SPANMALLOC_CHECK(empty_spans == empty_spans_ && empty_spans <= 1);
 }
 
 }  // namespace spanmalloc

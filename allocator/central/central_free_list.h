@@ -9,17 +9,17 @@
 // Concurrency
 //   Public methods take lock_ (rank kCentralFreeList). The lock is dropped
 //   before PageHeap is called, so a system call or a page fault there never
-//   stalls other threads. Price: threads that find the list empty together may
-//   fetch one span each. Spans are looked up and their cache lines fetched
-//   ahead of the lock.
+//   stalls other threads. Price: threads that find the list empty together
+//   fetch one span each, and all but the first give theirs back. Spans are
+//   looked up and their cache lines fetched ahead of the lock.
 //
 // Invariants, whenever lock_ is free (CheckInvariants)
 //   C1  For each span of the class: free_count is the number of bits set in
 //       free_bits, all of them below capacity; bits below first_word are clear.
 //   C2  A span is in lists_ if and only if free_count > 0, in the list that
 //       ListFor(free_count) names.
-//   C3  empty_spans_ is the number of spans with free_count == capacity. One is
-//       kept; there can be more after several threads fetched at once.
+//   C3  empty_spans_ is the number of spans with free_count == capacity; it is
+//       0 or 1.
 //   C4  An object has one owner: the user, one cache, or its span's bitmap.
 //
 // Cost
@@ -66,9 +66,8 @@ class CentralFreeList {
   // by the caller (C4).
   void InsertRange(void* const* batch, size_t n) LOCKS_EXCLUDED(lock_);
 
-  // Gives a span that is kept although it is empty to the page heap. False if
-  // there was none.
-  bool ReleaseEmptySpan() LOCKS_EXCLUDED(lock_);
+  // Gives the span that is kept although it is empty to the page heap.
+  void ReleaseEmptySpan() LOCKS_EXCLUDED(lock_);
 
   // True if the object is in its span's bitmap: a slow question for checks.
   // REQUIRES: p is the start of an object of this class.

@@ -33,10 +33,7 @@ class CentralHeap {
   // Gives the spans that classes keep although they are empty to the page
   // heap, where any class and any block can have them.
   void ReleaseEmptySpans() {
-    for (size_t c = 1; c < kNumClasses; ++c) {
-      while (lists_[c].ReleaseEmptySpan()) {
-      }
-    }
+    for (size_t c = 1; c < kNumClasses; ++c) lists_[c].ReleaseEmptySpan();
   }
 
   void CheckInvariants() const {
