@@ -286,8 +286,7 @@ bool PageHeap::ResizeLargeSpan(Span* span, Length n) {
   } else {
     FreePages(span->first_page() + n, old - n, false);
   }
-  NoteLargeFreed(old);
-  NoteLargeAllocated(n);
+  stats_.large = stats_.large + n - old;
   span->page_count = static_cast<uint32_t>(n.pages());
   return true;
 }
@@ -322,14 +321,12 @@ void PageHeap::NoteLargeAllocated(Length n) {
   stats_.large = stats_.large + n;
   ++stats_.large_count;
   ++stats_.large_allocations;
-  stats_.large_bytes_allocated += n.bytes();
 }
 
 void PageHeap::NoteLargeFreed(Length n) {
   stats_.large = stats_.large - n;
   --stats_.large_count;
   ++stats_.large_frees;
-  stats_.large_bytes_freed += n.bytes();
 }
 
 PageHeapStats PageHeap::stats() const {

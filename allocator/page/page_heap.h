@@ -43,13 +43,11 @@ struct PageHeapStats {
   Length mapped;
   Length used;
   Length free;
-  Length fresh;        // Those free ones that the system does not back.
-  Length large;        // Those used ones that are large blocks.
-  size_t large_count;  // Large blocks alive.
-  uint64_t large_allocations;
-  uint64_t large_frees;
-  uint64_t large_bytes_allocated;  // Since start, in whole pages.
-  uint64_t large_bytes_freed;
+  Length fresh;                // Those free ones that the system does not back.
+  Length large;                // Those used ones that are large blocks.
+  size_t large_count;          // Large blocks alive.
+  uint64_t large_allocations;  // Since start; a change in place is neither an
+  uint64_t large_frees;        // allocation nor a free.
 };
 
 class PageHeap {
