@@ -27,11 +27,12 @@ Length Allocator::LargeLength(size_t size) {
 
 // The tag of the class for an aligned request, or 0 if it needs pages. Spans
 // are aligned to 64 KiB, so objects are aligned as far as their size is.
+// REQUIRES: alignment is a power of two.
 size_t Allocator::AlignedTag(size_t alignment, size_t size) {
   if (size > kMaxSmallSize || alignment > kMaxSmallSize) return 0;
   size = AlignUp(size == 0 ? 1 : size, alignment);
   size_t size_class = ClassOfTag(kSizeClasses.TagFor(size));
-  while (kSizeClasses[size_class].size % alignment != 0) ++size_class;
+  while ((kSizeClasses[size_class].size & (alignment - 1)) != 0) ++size_class;
   return TagOfClass(size_class);  // The largest class fits every alignment.
 }
 
@@ -44,7 +45,7 @@ size_t Allocator::TagOf(const void* p) const {
   // Outside of the window, perhaps.
   const Span* const span = page_heap.pagemap().SmallSpanOf(address);
   return span != nullptr && span->state() == SpanState::kSmall
-             ? TagOfClass(span->size_class)
+             ? size_t{span->tag()}
              : 0;
 }
 
@@ -73,12 +74,13 @@ void* Allocator::AllocateObject(size_t tag) {
   }
 }
 
-void* Allocator::AllocateLarge(size_t alignment, size_t size, bool* zeroed) {
+void* Allocator::AllocateLarge(size_t alignment, size_t size,
+                               DirtyPages* dirty) {
   if (size > kMaxSize) return nullptr;
   Configure();
   const Length n = LargeLength(size);
   for (;;) {
-    Span* const span = central_.page_heap().NewLargeSpan(n, alignment, zeroed);
+    Span* const span = central_.page_heap().NewLargeSpan(n, alignment, dirty);
     if (span != nullptr) return span->start();
     if (!Reclaim()) return nullptr;
   }
@@ -87,8 +89,7 @@ void* Allocator::AllocateLarge(size_t alignment, size_t size, bool* zeroed) {
 void* Allocator::AllocateSlow(size_t size) {
   Mutex::AssertNoneHeld();
   if (size <= kMaxSmallSize) return AllocateObject(kSizeClasses.TagFor(size));
-  bool zeroed;
-  return AllocateLarge(kPageSize, size, &zeroed);
+  return AllocateLarge(kPageSize, size);
 }
 
 void* Allocator::AllocateAligned(size_t alignment, size_t size) {
@@ -96,25 +97,18 @@ void* Allocator::AllocateAligned(size_t alignment, size_t size) {
     void* const p = current_thread_cache->Pop(tag);
     return p != nullptr ? p : AllocateObject(tag);
   }
-  bool zeroed;
-  return AllocateLarge(alignment, size, &zeroed);
+  return AllocateLarge(alignment, size);
 }
 
-void* Allocator::AllocateZeroed(size_t size) {
+void* Allocator::AllocateZeroedSlow(size_t size) {
   if (size <= kMaxSmallSize) {
-    void* p = Allocate(size);
-    if (p == nullptr) p = AllocateSlow(size);
+    void* const p = AllocateSlow(size);
     return p == nullptr ? nullptr : memset(p, 0, size);
   }
-  bool zeroed = false;
-  void* const p = AllocateLarge(kPageSize, size, &zeroed);
-  if (p == nullptr || zeroed) return p;
-  PageHeap& page_heap = central_.page_heap();
-  if (size >= kZeroByRelease && page_heap.ZeroByRelease(page_heap.FindLargeSpan(
-                                    reinterpret_cast<uintptr_t>(p)))) {
-    return p;
-  }
-  return memset(p, 0, size);
+  DirtyPages dirty;
+  void* const p = AllocateLarge(kPageSize, size, &dirty);
+  if (p != nullptr) central_.page_heap().Clear(LargeLength(size), dirty);
+  return p;
 }
 
 // Brings home what can be brought home without other threads' help. True if
@@ -162,6 +156,10 @@ void Allocator::FreeSlow(void* p) {
 
 void Allocator::FreeSizedSlow(void* p, size_t size, size_t alignment) {
   if (p == nullptr) return;
+  if (SPANMALLOC_LIKELY(IsPowerOfTwo(alignment))) {
+    const size_t tag = AlignedTag(alignment, size);
+    if (tag != 0 && current_thread_cache->FreeOfClass(p, tag)) return;
+  }
   const size_t real_size = UsableSize(p);
   if (SPANMALLOC_UNLIKELY(!IsPowerOfTwo(alignment) ||
                           GoodSize(alignment, size) != real_size)) {

@@ -58,8 +58,8 @@ class Allocator {
 
   // REQUIRES: alignment is a power of two.
   void* AllocateAligned(size_t alignment, size_t size);
-  // Reads as zero.
-  void* AllocateZeroed(size_t size);
+  // Reads as zero. What Allocate cannot do.
+  void* AllocateZeroedSlow(size_t size);
   // REQUIRES: p != null, size > 0. Null leaves the block as it was.
   void* Reallocate(void* p, size_t size);
 
@@ -87,9 +87,6 @@ class Allocator {
 
  private:
   static constexpr size_t kMaxSize = PTRDIFF_MAX;
-  // From here on it costs less to have pages cleared by the system than to do
-  // it: they may never be touched.
-  static constexpr size_t kZeroByRelease = 16 << 20;
 
   static void OnThreadExit(void* cache);
   static Length LargeLength(size_t size);
@@ -98,7 +95,8 @@ class Allocator {
   void Configure();
   ThreadCache* CacheOfThread();
   void* AllocateObject(size_t tag);
-  void* AllocateLarge(size_t alignment, size_t size, bool* zeroed);
+  void* AllocateLarge(size_t alignment, size_t size,
+                      DirtyPages* dirty = nullptr);
   void* ReallocateLarge(Span* span, size_t size);
   void* Relocate(void* p, size_t old_size, size_t size);
   void FreeObject(size_t tag, void* p);

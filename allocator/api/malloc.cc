@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "allocator/api/allocator.h"
 #include "allocator/base/bits.h"
@@ -28,6 +29,10 @@ SPANMALLOC_ALWAYS_INLINE void* OrNoMemory(void* p) {
 
 SPANMALLOC_NOINLINE void* MallocSlow(size_t size) {
   return OrNoMemory(the_allocator.AllocateSlow(size));
+}
+
+SPANMALLOC_NOINLINE void* CallocSlow(size_t size) {
+  return OrNoMemory(the_allocator.AllocateZeroedSlow(size));
 }
 
 SPANMALLOC_NOINLINE void FreeSlow(void* p) { the_allocator.FreeSlow(p); }
@@ -89,7 +94,9 @@ void* spanmalloc_calloc(size_t count, size_t size) {
     errno = ENOMEM;
     return nullptr;
   }
-  return spanmalloc::OrNoMemory(the_allocator.AllocateZeroed(bytes));
+  void* const p = Allocator::Allocate(bytes);
+  if (SPANMALLOC_LIKELY(p != nullptr)) return memset(p, 0, bytes);
+  return spanmalloc::CallocSlow(bytes);
 }
 
 void* spanmalloc_realloc(void* pointer, size_t size) {

@@ -37,6 +37,15 @@ class Bitmap {
     return (words_[i / 64] >> (i % 64)) & 1;
   }
 
+  void Set(size_t i) {
+    SPANMALLOC_ASSERT(i < kBits);
+    words_[i / 64] |= uint64_t{1} << (i % 64);
+  }
+  void Clear(size_t i) {
+    SPANMALLOC_ASSERT(i < kBits);
+    words_[i / 64] &= ~(uint64_t{1} << (i % 64));
+  }
+
   // REQUIRES for all ranges: from + count <= kBits. An empty range is allowed.
   void SetRange(size_t from, size_t count) {
     ForEachWord(from, count, [this](size_t w, uint64_t mask) {
@@ -62,7 +71,15 @@ class Bitmap {
   }
   size_t Count() const {
     size_t n = 0;
-    for (uint64_t word : words_) n += __builtin_popcountll(word);
+    for (uint64_t word : words_) n += CountOnes(word);
+    return n;
+  }
+  size_t CountRange(size_t from, size_t count) const {
+    size_t n = 0;
+    ForEachWord(from, count, [this, &n](size_t w, uint64_t mask) {
+      n += CountOnes(words_[w] & mask);
+      return true;
+    });
     return n;
   }
 
@@ -70,6 +87,19 @@ class Bitmap {
   size_t FindSet(size_t from) const { return Find(from, 0); }
   // The first zero at or after `from`, or kBits.
   size_t FindClear(size_t from) const { return Find(from, ~uint64_t{0}); }
+
+  // Bounds of the run of ones that bit i lies in. REQUIRES: Get(i).
+  size_t RunEnd(size_t i) const { return FindClear(i); }
+  size_t RunStart(size_t i) const {
+    SPANMALLOC_ASSERT(Get(i));
+    size_t w = i / 64;
+    uint64_t zeros = ~words_[w] & BitRange(0, i % 64 + 1);
+    while (zeros == 0) {
+      if (w-- == 0) return 0;
+      zeros = ~words_[w];
+    }
+    return w * 64 + static_cast<size_t>(Log2Floor(zeros)) + 1;
+  }
 
   // The first run of ones that starts at or after `from`. False if none.
   bool NextRun(size_t from, size_t* start, size_t* count) const {

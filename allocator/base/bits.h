@@ -18,6 +18,15 @@ constexpr int Log2Floor(uint64_t x) { return 63 - __builtin_clzll(x); }
 // REQUIRES: x != 0.
 constexpr int Log2Ceil(uint64_t x) { return x == 1 ? 0 : Log2Floor(x - 1) + 1; }
 
+// Written out: without the machine's own instruction, which not all processors
+// have, the compiler would call a function. (Warren, Hacker's Delight, 5-1.)
+constexpr size_t CountOnes(uint64_t x) {
+  x -= (x >> 1) & 0x5555555555555555;
+  x = (x & 0x3333333333333333) + ((x >> 2) & 0x3333333333333333);
+  x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0f;
+  return x * 0x0101010101010101 >> 56;
+}
+
 // REQUIRES: alignment is a power of two. AlignUp may wrap to 0.
 constexpr uintptr_t AlignDown(uintptr_t x, size_t alignment) {
   return x & ~(uintptr_t{alignment} - 1);

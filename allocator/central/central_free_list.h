@@ -1,6 +1,6 @@
 // The free objects of one size class, kept by the span they were carved from.
 //
-// Place:    ThreadCache -> [CentralFreeList] -> PageHeap
+// Place:    ThreadCache -> TransferCache -> [CentralFreeList] -> PageHeap
 // Purpose:  Turn spans into batches of objects and batches back into spans. An
 //           object always goes home to its own span, so a span whose objects
 //           are all home can leave the class and serve another one.
@@ -10,14 +10,14 @@
 //   Public methods take lock_ (rank kCentralFreeList). The lock is dropped
 //   before PageHeap is called, so a system call or a page fault there never
 //   stalls other threads. Price: threads that find the list empty together
-//   fetch one span each, and all but the first give theirs back. Spans are
-//   looked up and their cache lines fetched ahead of the lock.
+//   fetch one span each, and all but the first give theirs back.
 //
 // Invariants, whenever lock_ is free (CheckInvariants)
 //   C1  For each span of the class: free_count is the number of bits set in
-//       free_bits, all of them below capacity; bits below first_word are clear.
+//       free_bits, all of them below capacity.
 //   C2  A span is in lists_ if and only if free_count > 0, in the list that
-//       ListFor(free_count) names.
+//       ListFor(free_count) names; move_at is the next higher free_count at
+//       which that changes, or capacity.
 //   C3  empty_spans_ is the number of spans with free_count == capacity; it is
 //       0 or 1.
 //   C4  An object has one owner: the user, one cache, or its span's bitmap.
@@ -49,7 +49,7 @@ struct CentralFreeListStats {
   size_t free_objects = 0;  // In the bitmaps of those.
 };
 
-class CentralFreeList {
+class alignas(kCacheLineSize) CentralFreeList {
  public:
   constexpr CentralFreeList(PageHeap* page_heap, size_t size_class)
       : page_heap_(page_heap),
@@ -78,23 +78,20 @@ class CentralFreeList {
   Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
 
  private:
-  static constexpr size_t kLists = SizeClassTable::kLists;
-  // Objects that are put back under one lock, and so the most spans whose cache
-  // lines are on their way at the same time.
+  // Objects that are put back under one lock, so that it is not held for long.
   static constexpr size_t kChunk = 256;
 
   using Spans = LinkedList<Span>;
 
-  size_t ListFor(size_t free_count) const {
-    return free_count * info_->list_factor >> SizeClassTable::kListFactorShift;
+  // What a span of the class says it is.
+  uint16_t kind() const {
+    return Span::Kind(SpanState::kSmall, TagOfClass(size_class_));
   }
   void Link(Span* span) REQUIRES(lock_);
   void Unlink(Span* span) REQUIRES(lock_);
   Span* FullestSpan() const REQUIRES(lock_);
   size_t TakeFrom(Span* span, void** end, size_t n) REQUIRES(lock_);
-  void* SetBits(Span* span, void* const* first, void* const* end,
-                uint64_t reciprocal) REQUIRES(lock_);
-  bool NoteFreed(Span* span) REQUIRES(lock_);
+  bool MoveUp(Span* span, size_t before) REQUIRES(lock_);
   void InsertChunk(void* const* batch, size_t n) LOCKS_EXCLUDED(lock_);
   void CheckSpan(const Span* span) const REQUIRES(lock_);
   bool Fetch() LOCKS_EXCLUDED(lock_);
@@ -103,7 +100,7 @@ class CentralFreeList {
   PageHeap* const page_heap_;
   const size_t size_class_;
   const SizeClass* const info_;
-  Spans lists_[kLists] GUARDED_BY(lock_);
+  Spans lists_[kSpanLists] GUARDED_BY(lock_);
   uint32_t nonempty_ GUARDED_BY(lock_) = 0;  // One bit for each list.
   uint32_t empty_spans_ GUARDED_BY(lock_) = 0;
   CentralFreeListStats stats_ GUARDED_BY(lock_) = {};

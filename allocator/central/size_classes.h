@@ -39,6 +39,10 @@ inline constexpr size_t kNumClasses = sizeof(kClassSizes) / sizeof(size_t);
 inline constexpr size_t kTagScale = 4;
 static_assert(kNumClasses * kTagScale <= 256, "a tag is one byte");
 
+// How many lists a CentralFreeList sorts its spans into, by free objects.
+inline constexpr uint32_t kSpanLists = 16;
+inline constexpr uint32_t kListFactorShift = 16;
+
 struct SizeClass {
   uint32_t size = 0;         // Bytes in an object.
   uint32_t reciprocal = 0;   // M above.
@@ -47,10 +51,16 @@ struct SizeClass {
   uint16_t capacity = 0;     // Objects in a span.
   uint16_t max_cached = 0;   // Objects of it that one thread may cache.
   uint8_t words = 0;         // 64-bit words in a span's bitmap.
+  // The least number of free objects with which a span is in list l or higher,
+  // at most capacity.
+  uint16_t first_of_list[kSpanLists + 1] = {};
 
   // REQUIRES: offset < kSmallSpanSize.
   constexpr bool StartsObject(uint32_t offset) const {
     return static_cast<uint32_t>(offset * reciprocal) < valid_below;
+  }
+  constexpr uint32_t ListFor(uint32_t free_objects) const {
+    return free_objects * list_factor >> kListFactorShift;
   }
   constexpr uint32_t ObjectIndex(uint32_t offset) const {
     return static_cast<uint32_t>((uint64_t{offset} * reciprocal) >> 32);
@@ -60,9 +70,7 @@ struct SizeClass {
 class SizeClassTable {
  public:
   static constexpr size_t kMaxCachedObjects = 1024;
-  static constexpr size_t kMaxCachedBytes = 64 << 10;
-  static constexpr uint32_t kListFactorShift = 16;
-  static constexpr uint32_t kLists = 16;
+  static constexpr size_t kMaxCachedBytes = 128 << 10;
 
   constexpr SizeClassTable() {
     for (size_t c = 1; c < kNumClasses; ++c) {
@@ -75,8 +83,12 @@ class SizeClassTable {
       info.reciprocal = static_cast<uint32_t>(reciprocal);
       info.valid_below = static_cast<uint32_t>(info.capacity * excess);
       valid_ = valid_ && info.capacity * excess <= reciprocal;
-      info.list_factor = static_cast<uint32_t>((kLists << kListFactorShift) /
-                                               (info.capacity + 1));
+      info.list_factor = static_cast<uint32_t>(
+          (kSpanLists << kListFactorShift) / (info.capacity + 1u));
+      for (uint32_t l = 0, n = 0; l <= kSpanLists; ++l) {
+        while (n < info.capacity && info.ListFor(n) < l) ++n;
+        info.first_of_list[l] = static_cast<uint16_t>(n);
+      }
       info.words =
           static_cast<uint8_t>(DivideRoundingUp(info.capacity, size_t{64}));
       const size_t by_bytes = kMaxCachedBytes / size;

@@ -28,6 +28,8 @@ void PrintHeapStats(const HeapStats& stats) {
       .Text(" bytes in the caches of ")
       .Decimal(stats.threads)
       .Text(" threads, ")
+      .Decimal(stats.transfer_bytes)
+      .Text(" in transfer caches, ")
       .Decimal(stats.central_bytes)
       .Text(" in central lists, ")
       .Decimal(stats.span_tails)
@@ -56,10 +58,11 @@ bool WriteHeapXml(const HeapStats& stats, FILE* stream) {
   } rows[] = {
       {"mallocs", stats.mallocs},         {"frees", stats.frees},
       {"live", stats.live_bytes},         {"cached", stats.cached_bytes},
-      {"central", stats.central_bytes},   {"tails", stats.span_tails},
-      {"used", stats.used_bytes},         {"free", stats.free_bytes},
-      {"released", stats.released_bytes}, {"heap", stats.heap_bytes},
-      {"records", stats.metadata_bytes},  {"large", stats.large_bytes},
+      {"transfer", stats.transfer_bytes}, {"central", stats.central_bytes},
+      {"tails", stats.span_tails},        {"used", stats.used_bytes},
+      {"free", stats.free_bytes},         {"released", stats.released_bytes},
+      {"heap", stats.heap_bytes},         {"records", stats.metadata_bytes},
+      {"large", stats.large_bytes},
   };
   fprintf(stream, "<malloc version=\"spanmalloc-1\">\n");
   for (const auto& row : rows) {

@@ -21,6 +21,7 @@ HeapStats ReadHeapStats(CentralHeap* heap, ThreadRegistry* threads) {
     stats.frees += counts.frees[c];
     stats.live_bytes += Minus(counts.mallocs[c], counts.frees[c]) * size;
     stats.cached_bytes += counts.cached_objects[c] * size;
+    stats.transfer_bytes += heap->transfer(c).objects() * size;
     stats.central_bytes += central.free_objects * size;
     stats.span_tails +=
         central.spans * (kSmallSpanSize - size_class.capacity * size);

@@ -9,7 +9,8 @@
 // Identities, when quiet
 //   system_bytes  == heap_bytes + metadata_bytes
 //   heap_bytes    == used_bytes + free_bytes
-//   used_bytes    == live_bytes + cached_bytes + central_bytes + span_tails
+//   used_bytes    == live_bytes + cached_bytes + transfer_bytes +
+//                    central_bytes + span_tails
 //   mallocs - frees == live objects
 #ifndef SPANMALLOC_ALLOCATOR_OBSERVE_HEAP_STATS_H_
 #define SPANMALLOC_ALLOCATOR_OBSERVE_HEAP_STATS_H_
@@ -27,6 +28,7 @@ struct HeapStats {
   uint64_t frees = 0;
   size_t live_bytes = 0;      // In the program's hands, in whole classes.
   size_t cached_bytes = 0;    // In the caches of threads.
+  size_t transfer_bytes = 0;  // On their way between threads.
   size_t central_bytes = 0;   // In the central free lists.
   size_t span_tails = 0;      // Behind the last object of each span.
   size_t used_bytes = 0;      // In spans.

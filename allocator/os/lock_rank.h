@@ -11,6 +11,7 @@ namespace spanmalloc {
 
 enum class LockRank : unsigned char {
   kThreadRegistry,
+  kTransferCache,
   kCentralFreeList,
   kPageHeap,
   kMetadataArena,

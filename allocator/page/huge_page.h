@@ -8,8 +8,9 @@
 // Concurrency: none; the page heap's lock covers it.
 // Invariants:  H1  fresh is a subset of free: a page that was handed out is no
 //                  longer known to read as zero.
-//              H2  free_pages, longest_free and free_small_spans describe
-//                  `free` exactly (see CheckInvariants).
+//              H2  free_pages, longest_free, free_small_spans and
+//                  backed_small_spans describe `free` and `fresh` exactly (see
+//                  CheckInvariants).
 //
 // States: full      no free page; in no list.
 //         partial   some free pages; in the HugePageFiller.
@@ -30,13 +31,17 @@ namespace spanmalloc {
 struct HugePage {
   enum class State : uint8_t { kFull, kPartial, kEmpty };
 
-  // A huge page that has just come from the system.
-  void Init(uintptr_t huge_page_address, Span* span_headers) {
+  // A huge page that has just come from the system, which backs it `as_whole`
+  // or page by page.
+  void Init(uintptr_t huge_page_address, Span* span_headers,
+            bool as_whole = false) {
     address = huge_page_address;
     headers = span_headers;
+    backed_as_whole = as_whole;
     free.SetAll();
     fresh.SetAll();
-    CountAgain();
+    free_pages = longest_free = kPagesPerHugePage;
+    CountSmallSpansAgain();
   }
 
   State state() const {
@@ -49,29 +54,29 @@ struct HugePage {
   // Marks free pages as used. Returns how many of them were fresh.
   // REQUIRES: all of [from, from + count) is free.
   size_t Take(size_t from, size_t count) {
-    SPANMALLOC_ASSERT(free.AllSet(from, count));
+    SPANMALLOC_ASSERT(count != 0 && free.AllSet(from, count));
+    const size_t run = free.RunEnd(from) - free.RunStart(from);
     free.ClearRange(from, count);
-    size_t were_fresh = 0;
-    size_t start = 0, length = 0;
-    for (size_t at = from;
-         at < from + count && fresh.NextRun(at, &start, &length);
-         at = start + length) {
-      const size_t end =
-          start + length < from + count ? start + length : from + count;
-      if (start < end) were_fresh += end - start;
+    free_pages = static_cast<uint16_t>(free_pages - count);
+    if (run == longest_free) {
+      longest_free = static_cast<uint16_t>(free.LongestRun());
     }
+    const size_t were_fresh = fresh.CountRange(from, count);
     fresh.ClearRange(from, count);
-    CountAgain();
+    CountSmallSpansAgain();
     return were_fresh;
   }
 
   // Marks used pages as free; `are_fresh` says that they read as zero.
   // REQUIRES: none of [from, from + count) is free.
   void Put(size_t from, size_t count, bool are_fresh) {
-    SPANMALLOC_ASSERT(free.NoneSet(from, count));
+    SPANMALLOC_ASSERT(count != 0 && free.NoneSet(from, count));
     free.SetRange(from, count);
+    free_pages = static_cast<uint16_t>(free_pages + count);
+    const size_t run = free.RunEnd(from) - free.RunStart(from);
+    if (run > longest_free) longest_free = static_cast<uint16_t>(run);
     if (are_fresh) fresh.SetRange(from, count);
-    CountAgain();
+    CountSmallSpansAgain();
   }
 
   void CheckInvariants() const {
@@ -81,16 +86,20 @@ struct HugePage {
     SPANMALLOC_CHECK(free_pages == free.Count());
     SPANMALLOC_CHECK(longest_free == free.LongestRun());
     SPANMALLOC_CHECK(free_small_spans == CountSmallSpans());
+    SPANMALLOC_CHECK(backed_small_spans == CountBackedSmallSpans());
   }
 
   // The lowest place for a small span, or kPagesPerHugePage.
   size_t FindSmallSpan() const {
-    for (size_t w = 0; w < kPagesPerHugePage / 64; ++w) {
-      const uint64_t whole = WholeBytes(free.word(w));
-      if (whole != 0) return w * 64 + CountTrailingZeros(whole);
-    }
-    return kPagesPerHugePage;
+    return FindGroup([this](size_t w) { return free.word(w); });
   }
+  // The same, where the system backs all of its pages.
+  size_t FindBackedSmallSpan() const {
+    return FindGroup([this](size_t w) { return BackedWord(w); });
+  }
+
+  // Whether any of its free pages costs no memory of the system's when used.
+  bool has_backed() const { return fresh.Count() < free_pages; }
 
   Bitmap<kPagesPerHugePage> free;
   Bitmap<kPagesPerHugePage> fresh;  // Free, and known to read as zero.
@@ -98,16 +107,22 @@ struct HugePage {
   Span* headers = nullptr;  // kHeadersPerHugePage of them.
 
   uint16_t free_pages = 0;
-  uint16_t longest_free = 0;      // Pages in the longest free range.
-  uint16_t free_small_spans = 0;  // Aligned groups of eight free pages.
+  uint16_t longest_free = 0;        // Pages in the longest free range.
+  uint16_t free_small_spans = 0;    // Aligned groups of eight free pages.
+  uint16_t backed_small_spans = 0;  // Those of them the system backs.
 
-  // partial: links of the two indexes of HugePageFiller.
+  // The system backs all of it as soon as one page is used.
+  bool backed_as_whole = false;
+
+  // partial: links of the three indexes of HugePageFiller.
   // empty:   next and prev link the runs of HugePageRuns; in the first and the
   //          last huge page of a run, run_length is its length.
   HugePage* next = nullptr;
   HugePage* prev = nullptr;
   HugePage* next_by_small = nullptr;
   HugePage* prev_by_small = nullptr;
+  HugePage* next_by_backed = nullptr;
+  HugePage* prev_by_backed = nullptr;
   size_t run_length = 0;
 
  private:
@@ -118,17 +133,37 @@ struct HugePage {
     word &= word >> 1;
     return word & 0x0101010101010101;
   }
-  size_t CountSmallSpans() const {
-    size_t n = 0;
-    for (size_t w = 0; w < kPagesPerHugePage / 64; ++w) {
-      n += __builtin_popcountll(WholeBytes(free.word(w)));
-    }
-    return n;
+  // The free pages of a word that the system backs.
+  uint64_t BackedWord(size_t w) const {
+    return backed_as_whole ? free.word(w) : free.word(w) & ~fresh.word(w);
   }
-  void CountAgain() {
-    free_pages = static_cast<uint16_t>(free.Count());
-    longest_free = static_cast<uint16_t>(free.LongestRun());
-    free_small_spans = static_cast<uint16_t>(CountSmallSpans());
+  template <typename F>
+  static size_t FindGroup(F&& word) {
+    for (size_t w = 0; w < kPagesPerHugePage / 64; ++w) {
+      const uint64_t whole = WholeBytes(word(w));
+      if (whole != 0) return w * 64 + CountTrailingZeros(whole);
+    }
+    return kPagesPerHugePage;
+  }
+  template <typename F>
+  static uint16_t CountGroups(F&& word) {
+    // One bit a byte, and no byte of the sum can overflow: the multiplication
+    // adds up the bytes.
+    uint64_t sum = 0;
+    for (size_t w = 0; w < kPagesPerHugePage / 64; ++w) {
+      sum += WholeBytes(word(w));
+    }
+    return static_cast<uint16_t>(sum * 0x0101010101010101 >> 56);
+  }
+  uint16_t CountSmallSpans() const {
+    return CountGroups([this](size_t w) { return free.word(w); });
+  }
+  uint16_t CountBackedSmallSpans() const {
+    return CountGroups([this](size_t w) { return BackedWord(w); });
+  }
+  void CountSmallSpansAgain() {
+    free_small_spans = CountSmallSpans();
+    backed_small_spans = CountBackedSmallSpans();
     if (kAssertLevel >= 2) CheckInvariants();
   }
 };

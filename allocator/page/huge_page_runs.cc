@@ -89,6 +89,19 @@ void HugePageRuns::TakePart(HugePage* first, size_t skip, size_t count) {
   }
 }
 
+HugePage* HugePageRuns::FindBacked() const {
+  constexpr int kLooks = 16;
+  int looks = 0;
+  for (size_t key = lists_.Next(0); key != lists_.kNone;
+       key = lists_.Next(key + 1)) {
+    for (HugePage* run = lists_.list(key).first(); run; run = run->next) {
+      if (run->has_backed()) return run;
+      if (++looks == kLooks) return nullptr;
+    }
+  }
+  return nullptr;
+}
+
 size_t HugePageRuns::LengthBefore(uintptr_t address) const {
   const HugePage* const before = Neighbour(address - kHugePageSize);
   return before != nullptr ? before->run_length : 0;

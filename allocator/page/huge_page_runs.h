@@ -43,6 +43,10 @@ class HugePageRuns {
   // REQUIRES: `first` is the first of a run of at least skip + count.
   void TakePart(HugePage* first, size_t skip, size_t count);
 
+  // An empty huge page, the first of its run, that the system backs at least in
+  // part; null if a short look finds none.
+  HugePage* FindBacked() const;
+
   // Length of the run that ends right before the address, or 0.
   size_t LengthBefore(uintptr_t address) const;
 

@@ -23,12 +23,12 @@ class IndexedLists {
   template <typename Node>
   void Add(size_t key, Node* node) {
     lists_[key].PushByAddress(node);
-    nonempty_.SetRange(key, 1);
+    nonempty_.Set(key);
   }
   template <typename Node>
   void Remove(size_t key, Node* node) {
     lists_[key].Remove(node);
-    if (lists_[key].empty()) nonempty_.ClearRange(key, 1);
+    if (lists_[key].empty()) nonempty_.Clear(key);
   }
   // The smallest key >= `key` with a list that is not empty, or kNone.
   size_t Next(size_t key) const { return nonempty_.FindSet(key); }

@@ -21,12 +21,22 @@ void PageHeap::Prepare() {
 
 // ---- Pages
 
-Length PageHeap::Use(HugePage* huge_page, size_t from, size_t count) {
-  if (huge_page->state() == HugePage::State::kPartial) {
-    filler_.Remove(huge_page);
+// Returns how many of the pages were fresh, and adds the others to `dirty`.
+Length PageHeap::Use(HugePage* huge_page, size_t from, size_t count,
+                     DirtyPages* dirty) {
+  const HugePageFiller::Keys before = HugePageFiller::KeysOf(*huge_page);
+  if (dirty != nullptr) {
+    const size_t end = from + count;
+    for (size_t at = from; at < end;) {
+      const size_t start = huge_page->fresh.FindClear(at);
+      if (start >= end) break;
+      const size_t next = huge_page->fresh.FindSet(start);
+      at = next < end ? next : end;
+      dirty->Add(huge_page->first_page() + Length(start), Length(at - start));
+    }
   }
   const Length fresh(huge_page->Take(from, count));
-  if (huge_page->state() == HugePage::State::kPartial) filler_.Add(huge_page);
+  filler_.Update(huge_page, before);
   SetUsed(stats_.used + Length(count));
   stats_.free = stats_.free - Length(count);
   stats_.fresh = stats_.fresh - fresh;
@@ -35,30 +45,40 @@ Length PageHeap::Use(HugePage* huge_page, size_t from, size_t count) {
 
 void PageHeap::Unuse(HugePage* huge_page, size_t from, size_t count,
                      bool fresh) {
-  if (huge_page->state() == HugePage::State::kPartial) {
-    filler_.Remove(huge_page);
-  }
+  const HugePageFiller::Keys before = HugePageFiller::KeysOf(*huge_page);
   huge_page->Put(from, count, fresh);
-  if (huge_page->state() == HugePage::State::kPartial) {
-    filler_.Add(huge_page);
-  } else {
-    runs_.Add(huge_page, 1);
-  }
+  filler_.Update(huge_page, before);
+  if (huge_page->state() == HugePage::State::kEmpty) runs_.Add(huge_page, 1);
   SetUsed(stats_.used - Length(count));
   stats_.free = stats_.free + Length(count);
   if (fresh) stats_.fresh = stats_.fresh + Length(count);
 }
 
-PageId PageHeap::AllocatePages(Length n, size_t alignment, Length* fresh) {
-  *fresh = Length(0);
+// Memory that the system backs already comes first: a place in a partly used
+// huge page, then an empty one; only then what would have to be faulted in.
+PageId PageHeap::AllocateSmallSpanPages(DirtyPages* dirty) {
+  HugePageFiller::Place place = filler_.FindBackedSmallSpan();
+  if (place.huge_page == nullptr) {
+    HugePage* empty = runs_.FindBacked();
+    if (empty != nullptr) {
+      runs_.TakePart(empty, 0, 1);
+    } else {
+      place = filler_.FindSmallSpan();
+      if (place.huge_page == nullptr) empty = TakeEmpty(1, kHugePageSize);
+    }
+    if (place.huge_page == nullptr) place = {empty, 0};
+    if (place.huge_page == nullptr) return PageId();
+  }
+  Use(place.huge_page, place.page, kPagesPerSmallSpan, dirty);
+  return place.huge_page->first_page() + Length(place.page);
+}
+
+PageId PageHeap::AllocatePages(Length n, size_t alignment, DirtyPages* dirty) {
   if (n.pages() <= kPagesPerHugePage && alignment <= kHugePageSize) {
     const Length step(alignment <= kPageSize ? 1 : alignment >> kPageShift);
-    HugePageFiller::Place place =
-        n.pages() == kPagesPerSmallSpan && alignment == kSmallSpanSize
-            ? filler_.FindSmallSpan()
-            : filler_.Find(n, step);
+    const HugePageFiller::Place place = filler_.Find(n, step);
     if (place.huge_page != nullptr) {
-      *fresh = Use(place.huge_page, place.page, n.pages());
+      Use(place.huge_page, place.page, n.pages(), dirty);
       return place.huge_page->first_page() + Length(place.page);
     }
     HugePage* const huge_page = TakeEmpty(1, kHugePageSize);
@@ -66,10 +86,10 @@ PageId PageHeap::AllocatePages(Length n, size_t alignment, Length* fresh) {
     const Length before =
         step == Length(1) ? PagesToStraddle(*huge_page, n) : Length(0);
     if (before != Length(0)) {
-      *fresh = Use(pagemap_.HugePageOf(huge_page->address - kHugePageSize),
-                   kPagesPerHugePage - before.pages(), before.pages());
+      Use(pagemap_.HugePageOf(huge_page->address - kHugePageSize),
+          kPagesPerHugePage - before.pages(), before.pages(), dirty);
     }
-    *fresh = *fresh + Use(huge_page, 0, (n - before).pages());
+    Use(huge_page, 0, (n - before).pages(), dirty);
     return PageId(huge_page->first_page().index() - before.pages());
   }
   const size_t count = DivideRoundingUp(n.pages(), kPagesPerHugePage);
@@ -80,7 +100,7 @@ PageId PageHeap::AllocatePages(Length n, size_t alignment, Length* fresh) {
   for (size_t left = n.pages(); left != 0;) {
     const size_t here = left < kPagesPerHugePage ? left : kPagesPerHugePage;
     const uintptr_t next = huge_page->address + kHugePageSize;
-    *fresh = *fresh + Use(huge_page, 0, here);
+    Use(huge_page, 0, here, dirty);
     // The last one may be used in part; those that are not used at all can't
     // exist, since count was rounded up.
     left -= here;
@@ -182,9 +202,15 @@ bool PageHeap::Adopt(const Region& region) {
   }
   HugePage* const trackers = reinterpret_cast<HugePage*>(records);
   Span* const headers = reinterpret_cast<Span*>(records + tracker_bytes);
+  // The mode is read only now: most programs never get here.
+  const bool advise =
+      stats_.mapped.bytes() + region.bytes() > huge_page_threshold_ &&
+      TransparentHugePages() == HugePageMode::kMadvise &&
+      system_->advise_huge(reinterpret_cast<void*>(region.address),
+                           region.bytes());
   for (size_t i = 0; i < region.huge_pages; ++i) {
     const uintptr_t address = region.address + (i << kHugePageShift);
-    trackers[i].Init(address, headers + i * kHeadersPerHugePage);
+    trackers[i].Init(address, headers + i * kHeadersPerHugePage, advise);
     pagemap_.Set(address, &trackers[i]);
   }
   runs_.Add(trackers, region.huge_pages);
@@ -192,47 +218,37 @@ bool PageHeap::Adopt(const Region& region) {
   stats_.mapped = stats_.mapped + pages;
   stats_.free = stats_.free + pages;
   stats_.fresh = stats_.fresh + pages;
-  if (stats_.mapped.bytes() > huge_page_threshold_) {
-    // Read only now: most programs never get here.
-    if (TransparentHugePages() == HugePageMode::kMadvise) {
-      system_->advise_huge(reinterpret_cast<void*>(region.address),
-                           region.bytes());
-    }
-  }
   return true;
 }
 
 // ---- Spans
 
-Span* PageHeap::MakeSpan(PageId first, Length n, SpanState state) {
+Span* PageHeap::MakeSpan(PageId first, Length n, uint16_t kind) {
   Span* const span = pagemap_.HeaderOf(first.address());
   SPANMALLOC_ASSERT(span->state() == SpanState::kUnused);
   span->first = first;
   span->page_count = static_cast<uint32_t>(n.pages());
-  span->set_state(state);
+  span->set_kind(kind);
   return span;
 }
 
 Span* PageHeap::NewSmallSpan(uint8_t tag) {
   MutexLock lock(&lock_);
-  const Length n(kPagesPerSmallSpan);
-  Length fresh;
-  const PageId first = AllocatePages(n, kSmallSpanSize, &fresh);
+  const PageId first = AllocateSmallSpanPages();
   if (first == PageId()) return nullptr;
   class_map_.Set(first.address(), tag);
-  return MakeSpan(first, n, SpanState::kSmall);
+  return MakeSpan(first, Length(kPagesPerSmallSpan),
+                  Span::Kind(SpanState::kSmall, tag));
 }
 
-Span* PageHeap::NewLargeSpan(Length n, size_t alignment, bool* zeroed) {
+Span* PageHeap::NewLargeSpan(Length n, size_t alignment, DirtyPages* dirty) {
   SPANMALLOC_ASSERT(n.pages() > kPagesPerHeader && IsPowerOfTwo(alignment));
   if (n.pages() > UINT32_MAX) return nullptr;
   MutexLock lock(&lock_);
-  Length fresh;
-  const PageId first = AllocatePages(n, alignment, &fresh);
+  const PageId first = AllocatePages(n, alignment, dirty);
   if (first == PageId()) return nullptr;
-  *zeroed = fresh == n;
   NoteLargeAllocated(n);
-  return MakeSpan(first, n, SpanState::kLarge);
+  return MakeSpan(first, n, Span::Kind(SpanState::kLarge));
 }
 
 void* PageHeap::AllocateRecord(size_t size) {
@@ -241,11 +257,15 @@ void* PageHeap::AllocateRecord(size_t size) {
   const Length n = Length::FromBytesRoundingUp(
       size < kSmallSpanSize ? kSmallSpanSize : size);
   MutexLock lock(&lock_);
-  Length fresh;
-  const PageId first = AllocatePages(n, kSmallSpanSize, &fresh);
+  DirtyPages dirty;
+  const PageId first = n.pages() == kPagesPerSmallSpan
+                           ? AllocateSmallSpanPages(&dirty)
+                           : AllocatePages(n, kSmallSpanSize, &dirty);
   if (first == PageId()) return nullptr;
   // These pages stay used for good.
-  if (fresh != n) memset(first.pointer(), 0, n.bytes());
+  for (const DirtyPages::Range& range : dirty) {
+    memset(range.first.pointer(), 0, range.length.bytes());
+  }
   arena_.Donate(first.pointer(), n.bytes());
   return arena_.Allocate(size);
 }
@@ -254,7 +274,7 @@ void PageHeap::DeleteSmallSpan(Span* span) {
   MutexLock lock(&lock_);
   SPANMALLOC_ASSERT(span->state() == SpanState::kSmall);
   class_map_.Set(span->address(), 0);
-  span->set_state(SpanState::kUnused);
+  span->set_kind(Span::Kind(SpanState::kUnused));
   FreePages(span->first_page(), span->length(), false);
 }
 
@@ -271,7 +291,7 @@ bool PageHeap::DeleteLargeSpan(uintptr_t address) {
   Span* const span = FindLargeSpan(address);
   if (span == nullptr) return false;
   NoteLargeFreed(span->length());
-  span->set_state(SpanState::kUnused);
+  span->set_kind(Span::Kind(SpanState::kUnused));
   FreePages(span->first_page(), span->length(), false);
   return true;
 }
@@ -300,21 +320,38 @@ Span* PageHeap::MoveLargeSpan(Span* span, Length n) {
     if (moves_ >= kMaxMoves) return nullptr;
     ++moves_;
   }
-  bool zeroed = false;
-  Span* const target = NewLargeSpan(n, kHugePageSize, &zeroed);
+  Span* const target = NewLargeSpan(n, kHugePageSize);
   if (target == nullptr) return nullptr;
-  const bool moved = system_->move(span->start(), target->start(), old.bytes());
+  // Whole huge pages only: the system would split the last one in both places.
+  const Length whole(AlignDown(old.pages(), kPagesPerHugePage));
+  const Length rest = old - whole;
+  const bool moved =
+      system_->move(span->start(), target->start(), whole.bytes());
+  if (moved) {
+    memcpy((target->first_page() + whole).pointer(),
+           (span->first_page() + whole).pointer(), rest.bytes());
+  }
   MutexLock lock(&lock_);
   if (!moved) moves_ = kMaxMoves;  // The system can't, or will not any more.
   Span* const gone = moved ? span : target;
   NoteLargeFreed(gone->length());
-  gone->set_state(SpanState::kUnused);
-  FreePages(gone->first_page(), gone->length(), moved);
-  return moved ? target : nullptr;
+  gone->set_kind(Span::Kind(SpanState::kUnused));
+  if (moved) {
+    FreePages(span->first_page(), whole, true);
+    FreePages(span->first_page() + whole, rest, false);
+    return target;
+  }
+  FreePages(target->first_page(), target->length(), false);
+  return nullptr;
 }
 
-bool PageHeap::ZeroByRelease(Span* span) {
-  return system_->release(span->start(), span->length().bytes());
+void PageHeap::Clear(Length n, const DirtyPages& dirty) {
+  for (const DirtyPages::Range& range : dirty) {
+    if (n < kClearByRelease || range.length < Length(kPagesPerHugePage) ||
+        !system_->release(range.first.pointer(), range.length.bytes())) {
+      memset(range.first.pointer(), 0, range.length.bytes());
+    }
+  }
 }
 
 void PageHeap::NoteLargeAllocated(Length n) {

@@ -27,6 +27,7 @@
 #include "allocator/os/memory.h"
 #include "allocator/os/mutex.h"
 #include "allocator/page/class_map.h"
+#include "allocator/page/dirty_pages.h"
 #include "allocator/page/huge_page.h"
 #include "allocator/page/huge_page_filler.h"
 #include "allocator/page/huge_page_runs.h"
@@ -73,11 +74,14 @@ class PageHeap {
   // Eight pages aligned to 64 KiB, whose class map entry is `tag`.
   Span* NewSmallSpan(uint8_t tag) LOCKS_EXCLUDED(lock_);
 
-  // A block of `n` pages at a multiple of `alignment` bytes. `zeroed` says
-  // whether all of it reads as zero.
-  // REQUIRES: n > kPagesPerHeader pages; alignment is a power of two.
-  Span* NewLargeSpan(Length n, size_t alignment, bool* zeroed)
+  // A block of `n` pages at a multiple of `alignment` bytes. Its pages are
+  // added to `dirty`, if given, but for those that read as zero. REQUIRES: n >
+  // kPagesPerHeader pages; alignment is a power of two.
+  Span* NewLargeSpan(Length n, size_t alignment, DirtyPages* dirty = nullptr)
       LOCKS_EXCLUDED(lock_);
+
+  // Makes the dirty pages of a block of `n` pages read as zero.
+  void Clear(Length n, const DirtyPages& dirty);
 
   // Memory for a record, from the arena, or where the system has no more, from
   // the heap itself. Null if neither has any. Give it back to the arena.
@@ -102,10 +106,6 @@ class PageHeap {
   // REQUIRES: n > span->length().
   Span* MoveLargeSpan(Span* span, Length n) LOCKS_EXCLUDED(lock_);
 
-  // Makes a large block read as zero, by releasing its pages: for blocks that
-  // are larger than what is worth clearing. False if the system refused.
-  bool ZeroByRelease(Span* span);
-
   // Gives free pages back to the system until `bytes` are released or none is
   // left. Returns how many bytes were.
   size_t ReleaseAtLeast(size_t bytes) LOCKS_EXCLUDED(lock_);
@@ -125,10 +125,15 @@ class PageHeap {
  private:
   // Blocks below this size are copied: moving them would cost more, and every
   // move may leave a seam in the kernel's map of the process.
-  static constexpr Length kMinMove{kPagesPerHugePage};
+  static constexpr Length kMinMove{4 * kPagesPerHugePage};
   static constexpr size_t kMaxMoves = 16384;
+  // Clearing pages is twice as fast as giving them back and having them faulted
+  // in again; but in blocks of this size they may well never be touched, and
+  // some of those that count as dirty never were.
+  static constexpr Length kClearByRelease{32 * kPagesPerHugePage};
 
-  PageId AllocatePages(Length n, size_t alignment, Length* fresh)
+  PageId AllocateSmallSpanPages(DirtyPages* dirty = nullptr) REQUIRES(lock_);
+  PageId AllocatePages(Length n, size_t alignment, DirtyPages* dirty = nullptr)
       REQUIRES(lock_);
   Length PagesToStraddle(const HugePage& huge_page, Length n) const
       REQUIRES(lock_);
@@ -141,10 +146,11 @@ class PageHeap {
     stats_.used = used;
     used_bytes_.store(used.bytes(), std::memory_order_relaxed);
   }
-  Length Use(HugePage* huge_page, size_t from, size_t count) REQUIRES(lock_);
+  Length Use(HugePage* huge_page, size_t from, size_t count,
+             DirtyPages* dirty = nullptr) REQUIRES(lock_);
   void Unuse(HugePage* huge_page, size_t from, size_t count, bool fresh)
       REQUIRES(lock_);
-  Span* MakeSpan(PageId first, Length n, SpanState state) REQUIRES(lock_);
+  Span* MakeSpan(PageId first, Length n, uint16_t kind) REQUIRES(lock_);
   void NoteLargeAllocated(Length n) REQUIRES(lock_);
   void NoteLargeFreed(Length n) REQUIRES(lock_);
 

@@ -33,10 +33,15 @@ enum class SpanState : uint8_t { kUnused, kSmall, kLarge };
 struct alignas(kCacheLineSize) Span {
   static constexpr size_t kInlineWords = 2;
 
-  SpanState state() const { return state_.load(std::memory_order_relaxed); }
-  void set_state(SpanState state) {
-    state_.store(state, std::memory_order_relaxed);
+  // What lives here, in one word: the state, and the tag if it is kSmall.
+  static constexpr uint16_t Kind(SpanState state, uint8_t tag = 0) {
+    return static_cast<uint16_t>(static_cast<unsigned>(state) | tag << 8);
   }
+  uint16_t kind() const { return kind_.load(std::memory_order_relaxed); }
+  void set_kind(uint16_t kind) { kind_.store(kind, std::memory_order_relaxed); }
+  SpanState state() const { return static_cast<SpanState>(kind() & 0xff); }
+  uint8_t tag() const { return static_cast<uint8_t>(kind() >> 8); }
+
   PageId first_page() const { return first; }
   Length length() const { return Length(page_count); }
   uintptr_t address() const { return first.address(); }
@@ -44,10 +49,9 @@ struct alignas(kCacheLineSize) Span {
 
   PageId first;
   uint32_t page_count;
-  std::atomic<SpanState> state_;
+  std::atomic<uint16_t> kind_;
 
   // ---- small
-  uint8_t size_class;
   uint8_t list;         // Which list of the central free list it is in.
   uint8_t word_count;   // Words in free_bits.
   uint64_t* free_bits;  // One for each object; 1 = free.
@@ -55,8 +59,7 @@ struct alignas(kCacheLineSize) Span {
   Span* prev;
   uint16_t free_count;
   uint16_t capacity;
-  uint16_t first_word;  // No word below this one has a bit set.
-  uint16_t pending;     // Bits set that free_count does not count yet.
+  uint16_t move_at;  // The free_count at which it moves to the next list.
   uint64_t inline_bits[kInlineWords];
 };
 static_assert(sizeof(Span) == kCacheLineSize);

@@ -117,11 +117,14 @@ bool ThreadCache::GrowLimit(size_t size_class) {
   return true;
 }
 
-void ThreadCache::FlushOldest(size_t size_class, size_t n) {
+// To the transfer cache go objects that another thread may want soon; those
+// that are not expected to be, home to the central list.
+template <typename Target>
+void ThreadCache::FlushOldest(size_t size_class, size_t n, Target* target) {
   Bin& bin = bins_[size_class];
   void** const slots = infos_[size_class].slots;
   const size_t count = static_cast<size_t>(bin.top - slots);
-  central_->list(size_class).InsertRange(slots, n);
+  target->InsertRange(slots, n);
   memmove(slots, slots + n, (count - n) * sizeof(void*));
   SetTop(bin, bin.top - n);
 }
@@ -129,10 +132,13 @@ void ThreadCache::FlushOldest(size_t size_class, size_t n) {
 void* ThreadCache::Refill(size_t tag) {
   const size_t size_class = ClassOfTag(tag);
   SlowStep();
-  GrowLimit(size_class);
   const BinInfo& info = infos_[size_class];
-  const size_t want = info.limit > 1 ? info.limit / 2 : 1;
-  const size_t got = central_->list(size_class).RemoveRange(info.slots, want);
+  const bool first = info.limit == 0;
+  GrowLimit(size_class);
+  // The first time all that the bin may hold: many threads need no more.
+  const size_t want = first || info.limit == 1 ? info.limit : info.limit / 2;
+  const size_t got =
+      central_->transfer(size_class).RemoveRange(info.slots, want);
   SetTop(bins_[size_class], info.slots + got);
   return Pop(tag);
 }
@@ -147,7 +153,8 @@ void ThreadCache::MakeRoom(size_t tag) {
   const bool shrink =
       limit_bytes_ > Allowance() && limit > FirstLimit(size_class);
   const uint32_t new_limit = shrink ? (limit + 1) / 2 : limit;
-  FlushOldest(size_class, limit - new_limit / 2);
+  FlushOldest(size_class, limit - new_limit / 2,
+              &central_->transfer(size_class));
   if (shrink) SetLimit(size_class, new_limit);
 }
 
@@ -164,7 +171,8 @@ void ThreadCache::EmptyIdleBins() {
     const uint64_t operations = mallocs(c) + frees(c);
     BinInfo& info = infos_[c];
     if (operations == info.operations_seen && info.limit != 0) {
-      FlushOldest(c, static_cast<size_t>(bins_[c].top - info.slots));
+      FlushOldest(c, static_cast<size_t>(bins_[c].top - info.slots),
+                  &central_->list(c));
       SetLimit(c, 0);
     }
     info.operations_seen = operations;
@@ -174,7 +182,7 @@ void ThreadCache::EmptyIdleBins() {
 void ThreadCache::Flush() {
   for (size_t c = 1; c < kNumClasses; ++c) {
     const size_t count = static_cast<size_t>(bins_[c].top - infos_[c].slots);
-    if (count != 0) FlushOldest(c, count);
+    if (count != 0) FlushOldest(c, count, &central_->list(c));
   }
 }
 

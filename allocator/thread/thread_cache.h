@@ -78,11 +78,16 @@ class alignas(kCacheLineSize) ThreadCache {
 
   // The same; false also if a request of `size` bytes has another class.
   SPANMALLOC_ALWAYS_INLINE bool FreeSized(void* p, size_t size) {
-    size_t tag;
     return SPANMALLOC_LIKELY(size <= kMaxSmallSize) &&
-           SPANMALLOC_LIKELY(
+           FreeOfClass(p, kSizeClasses.TagFor(size));
+  }
+
+  // The same; false also if the object is of another class than the tag's.
+  SPANMALLOC_ALWAYS_INLINE bool FreeOfClass(void* p, size_t wanted) {
+    size_t tag;
+    return SPANMALLOC_LIKELY(
                class_map_.Find(reinterpret_cast<uintptr_t>(p), &tag)) &&
-           SPANMALLOC_LIKELY(tag == kSizeClasses.TagFor(size)) && Push(tag, p);
+           SPANMALLOC_LIKELY(tag == wanted) && Push(tag, p);
   }
 
   // Pops an object of the class, or null.
@@ -129,7 +134,7 @@ class alignas(kCacheLineSize) ThreadCache {
   // True if p is the object that was pushed last.
   bool IsNewest(size_t tag, const void* p) { return BinOf(tag).top[-1] == p; }
 
-  // Gives all objects back.
+  // Sends all objects home to their spans.
   void Flush();
 
   // ---- Anyone
@@ -189,7 +194,8 @@ class alignas(kCacheLineSize) ThreadCache {
   }
   bool GrowLimit(size_t size_class);
   void SetLimit(size_t size_class, uint32_t limit);
-  void FlushOldest(size_t size_class, size_t n);
+  template <typename Target>
+  void FlushOldest(size_t size_class, size_t n, Target* target);
   void SlowStep();
   void EmptyIdleBins();
   size_t Allowance() const;

@@ -47,7 +47,7 @@ ThreadCache* ThreadRegistry::Join() {
     }
     cache = ThreadCache::Create(block, central_, &share_);
     caches_.PushFront(cache);
-    ++threads_;
+    if (++threads_ == 2) central_->set_shared();
     ShareAgain();
   }
   // From here on the thread is served, also inside Arm.

@@ -144,7 +144,7 @@ TEST(Allocator, MisfitsOfSize) {
   for (const size_t size : {size_t{PTRDIFF_MAX}, size_t{PTRDIFF_MAX} + 1,
                             SIZE_MAX - kPageSize, SIZE_MAX}) {
     EXPECT_EQ(world.allocator->AllocateSlow(size), nullptr);
-    EXPECT_EQ(world.allocator->AllocateZeroed(size), nullptr);
+    EXPECT_EQ(world.allocator->AllocateZeroedSlow(size), nullptr);
     for (const size_t alignment : {size_t{1}, size_t{1} << 20}) {
       EXPECT_EQ(world.allocator->AllocateAligned(alignment, size), nullptr);
     }
@@ -252,7 +252,7 @@ TEST(Allocator, ZeroedBlocksAreZeroAlsoWhereMemoryIsOld) {
     world.FreeAll();
     world.system.Deny(FakeSystem::kRelease, refused);
     const char* const p =
-        static_cast<char*>(world.allocator->AllocateZeroed(32 << 20));
+        static_cast<char*>(world.allocator->AllocateZeroedSlow(32 << 20));
     ASSERT_NE(p, nullptr);
     size_t nonzero = 0;
     for (size_t i = 0; i < (32 << 20); ++i) nonzero += p[i] != 0;

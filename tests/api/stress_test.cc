@@ -232,7 +232,8 @@ TEST(Stress, ThreadsShareBlocksAndTheBooksAreExact) {
   EXPECT_EQ(after.large_blocks, before.large_blocks);
   EXPECT_EQ(after.mallocs - before.mallocs, after.frees - before.frees);
   EXPECT_EQ(after.used_bytes, after.live_bytes + after.cached_bytes +
-                                  after.central_bytes + after.span_tails);
+                                  after.transfer_bytes + after.central_bytes +
+                                  after.span_tails);
   the_allocator.CheckInvariants();
 }
 

@@ -32,7 +32,7 @@ TEST_F(CentralHeapTest, EachListServesItsClass) {
     EXPECT_EQ(heap_->page_heap().class_map().Get(address), TagOfClass(c));
     const Span* const span = heap_->page_heap().pagemap().SmallSpanOf(address);
     ASSERT_NE(span, nullptr);
-    EXPECT_EQ(span->size_class, c);
+    EXPECT_EQ(span->tag(), TagOfClass(c));
     EXPECT_EQ(span->capacity, kSizeClasses[c].capacity);
     heap_->list(c).InsertRange(&object, 1);
   }
@@ -59,7 +59,7 @@ TEST_F(CentralHeapTest, ForkTakesEveryLockOnce) {
     mutex.ForkLock();
     locks.insert(&mutex);
   });
-  EXPECT_EQ(locks.size(), kNumClasses - 1 + 2);
+  EXPECT_EQ(locks.size(), 2 * (kNumClasses - 1) + 2);
   heap_->ForEachForkLock([](Mutex& mutex) { mutex.ForkUnlock(); });
   heap_->CheckInvariants();
 }

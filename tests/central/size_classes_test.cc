@@ -99,12 +99,16 @@ TEST(SizeClasses, ListFactorDividesSpansIntoLists) {
     const SizeClass& info = kSizeClasses[c];
     uint32_t last = 0;
     for (uint32_t n = 0; n <= info.capacity; ++n) {
-      const uint32_t list =
-          n * info.list_factor >> SizeClassTable::kListFactorShift;
+      const uint32_t list = info.ListFor(n);
       ASSERT_GE(list, last);
-      ASSERT_LE(list, last + SizeClassTable::kLists / 2);
-      ASSERT_LT(list, SizeClassTable::kLists);
+      ASSERT_LE(list, last + kSpanLists / 2);
+      ASSERT_LT(list, kSpanLists);
       last = list;
+      // Where the next list begins, or the span is empty.
+      const uint32_t next = info.first_of_list[list + 1];
+      ASSERT_TRUE(next > n || n == info.capacity);
+      ASSERT_TRUE(next == info.capacity || (info.ListFor(next) > list &&
+                                            info.ListFor(next - 1) == list));
     }
   }
 }

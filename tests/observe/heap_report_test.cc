@@ -16,9 +16,10 @@ HeapStats Example() {
   stats.frees = 402;
   stats.live_bytes = 70003;
   stats.cached_bytes = 5004;
+  stats.transfer_bytes = 807;
   stats.central_bytes = 6005;
   stats.span_tails = 706;
-  stats.used_bytes = 81718;
+  stats.used_bytes = 82525;
   stats.free_bytes = 90007;
   stats.released_bytes = 30008;
   stats.heap_bytes = 171725;
@@ -47,7 +48,8 @@ TEST(HeapReport, Lines) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
             "spanmalloc: 1001 mallocs, 402 frees, 599 blocks live\n"
             "spanmalloc: 70003 bytes live, 40010 of them in 3 large blocks\n"
-            "spanmalloc: 5004 bytes in the caches of 12 threads, 6005 in "
+            "spanmalloc: 5004 bytes in the caches of 12 threads, 807 in "
+            "transfer caches, 6005 in "
             "central lists, 706 in tails of spans\n"
             "spanmalloc: 90007 bytes free, 30008 of them without memory behind "
             "them\n"
@@ -63,10 +65,11 @@ TEST(HeapReport, XmlHasGlibcsRootAndEveryNumber) {
     const char* type;
     const char* size;
   } rows[] = {
-      {"mallocs", "1001"}, {"frees", "402"},     {"live", "70003"},
-      {"cached", "5004"},  {"central", "6005"},  {"tails", "706"},
-      {"used", "81718"},   {"free", "90007"},    {"released", "30008"},
-      {"heap", "171725"},  {"records", "11009"}, {"large", "40010"},
+      {"mallocs", "1001"},   {"frees", "402"},    {"live", "70003"},
+      {"cached", "5004"},    {"transfer", "807"}, {"central", "6005"},
+      {"tails", "706"},      {"used", "82525"},   {"free", "90007"},
+      {"released", "30008"}, {"heap", "171725"},  {"records", "11009"},
+      {"large", "40010"},
   };
   for (const auto& row : rows) {
     const std::string element = std::string("<total type=\"") + row.type +

@@ -21,7 +21,8 @@ class HeapStatsTest : public testing::Test {
     EXPECT_EQ(stats.system_bytes, stats.heap_bytes + stats.metadata_bytes);
     EXPECT_EQ(stats.heap_bytes, stats.used_bytes + stats.free_bytes);
     EXPECT_EQ(stats.used_bytes, stats.live_bytes + stats.cached_bytes +
-                                    stats.central_bytes + stats.span_tails);
+                                    stats.transfer_bytes + stats.central_bytes +
+                                    stats.span_tails);
     EXPECT_LE(stats.released_bytes, stats.free_bytes);
     EXPECT_LE(stats.large_bytes, stats.live_bytes);
   }
@@ -54,10 +55,11 @@ TEST_F(HeapStatsTest, OneObject) {
   EXPECT_EQ(stats.mallocs, 1u);
   EXPECT_EQ(stats.frees, 0u);
   EXPECT_EQ(stats.live_bytes, info.size);
-  EXPECT_EQ(stats.cached_bytes, 3u * info.size);
-  EXPECT_EQ(stats.central_bytes, (info.capacity - 4u) * info.size);
+  EXPECT_EQ(stats.cached_bytes, 7u * info.size);
+  EXPECT_EQ(stats.central_bytes, (info.capacity - 8u) * info.size);
   EXPECT_EQ(stats.span_tails, kSmallSpanSize % info.size);
   EXPECT_EQ(stats.used_bytes, kSmallSpanSize);
+  EXPECT_EQ(stats.transfer_bytes, 0u);
   EXPECT_EQ(stats.threads, 1u);
   EXPECT_EQ(stats.large_blocks, 0u);
   // Exactly what was mapped, but for the parts of pages that are not needed.
@@ -66,8 +68,7 @@ TEST_F(HeapStatsTest, OneObject) {
 }
 
 TEST_F(HeapStatsTest, LargeBlocks) {
-  bool zeroed = false;
-  Span* const span = heap_->page_heap().NewLargeSpan(Length(9), 1, &zeroed);
+  Span* const span = heap_->page_heap().NewLargeSpan(Length(9), 1);
   ASSERT_NE(span, nullptr);
   HeapStats stats = Read();
   ExpectIdentities(stats);
@@ -94,9 +95,8 @@ TEST_F(HeapStatsTest, IdentitiesHoldAfterEveryStep) {
   for (int step = 0; step < 3000; ++step) {
     if (live.empty() || random() % 100 < (step < 1500 ? 65u : 35u)) {
       if (random() % 10 == 0) {
-        bool zeroed = false;
         const Length n(5 + random() % 300);
-        Span* const span = heap_->page_heap().NewLargeSpan(n, 1, &zeroed);
+        Span* const span = heap_->page_heap().NewLargeSpan(n, 1);
         ASSERT_NE(span, nullptr);
         live.emplace_back(span->start(), 0);
         live_bytes += n.bytes();

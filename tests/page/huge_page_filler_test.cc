@@ -25,6 +25,24 @@ void Make(HugePage* huge_page, const std::vector<FreeRange>& free) {
   }
 }
 
+// Changes a huge page as the page heap does.
+template <typename F>
+void Change(HugePageFiller* filler, HugePage* huge_page, F&& f) {
+  const HugePageFiller::Keys before = HugePageFiller::KeysOf(*huge_page);
+  f();
+  filler->Update(huge_page, before);
+}
+
+// Takes what is free of a huge page, so that it leaves the filler.
+void FillUp(HugePageFiller* filler, HugePage* huge_page) {
+  Change(filler, huge_page, [huge_page] {
+    size_t start = 0, count = 0;
+    while (huge_page->free.NextRun(0, &start, &count)) {
+      huge_page->Take(start, count);
+    }
+  });
+}
+
 TEST(HugePageFillerTest, FindsNothingInNothing) {
   HugePageFiller filler;
   EXPECT_EQ(filler.FindSmallSpan().huge_page, nullptr);
@@ -38,17 +56,37 @@ TEST(HugePageFillerTest, SmallSpansGoWhereTheLeastRoomIs) {
   Make(&tight, {{100, 30}});  // [104, 112), [112, 120), [120, 128)
   Make(&none, {{1, 14}});     // No aligned group of eight.
   HugePageFiller filler;
-  for (HugePage* huge_page : {&roomy, &tight, &none}) filler.Add(huge_page);
+  for (HugePage* huge_page : {&roomy, &tight, &none})
+    filler.Update(huge_page, {});
   filler.CheckInvariants();
   HugePageFiller::Place place = filler.FindSmallSpan();
   EXPECT_EQ(place.huge_page, &tight);
   EXPECT_EQ(place.page, 104u);
-  filler.Remove(&tight);
+  FillUp(&filler, &tight);
   place = filler.FindSmallSpan();
   EXPECT_EQ(place.huge_page, &roomy);
   EXPECT_EQ(place.page, 0u);
-  filler.Remove(&roomy);
+  FillUp(&filler, &roomy);
   EXPECT_EQ(filler.FindSmallSpan().huge_page, nullptr);
+}
+
+TEST(HugePageFillerTest, BackedPlacesAreFoundApart) {
+  HugePage fresh, dirty;
+  fresh.Init(0, nullptr);
+  fresh.Take(0, 200);
+  dirty.Init(0, nullptr);
+  dirty.Take(0, 100);
+  dirty.Put(17, 30, false);  // [24, 32), [32, 40)
+  HugePageFiller filler;
+  filler.Update(&fresh, {});
+  EXPECT_EQ(filler.FindBackedSmallSpan().huge_page, nullptr);
+  filler.Update(&dirty, {});
+  EXPECT_EQ(filler.FindSmallSpan().huge_page, &fresh);
+  EXPECT_EQ(filler.FindBackedSmallSpan().huge_page, &dirty);
+  EXPECT_EQ(filler.FindBackedSmallSpan().page, 24u);
+  Change(&filler, &dirty, [&] { dirty.Take(24, 16); });
+  EXPECT_EQ(filler.FindBackedSmallSpan().huge_page, nullptr);
+  filler.CheckInvariants();
 }
 
 TEST(HugePageFillerTest, BlocksGoWhereTheyFitMostTightly) {
@@ -57,7 +95,8 @@ TEST(HugePageFillerTest, BlocksGoWhereTheyFitMostTightly) {
   Make(&twenty, {{30, 20}});
   Make(&hundred, {{100, 100}});
   HugePageFiller filler;
-  for (HugePage* huge_page : {&ten, &twenty, &hundred}) filler.Add(huge_page);
+  for (HugePage* huge_page : {&ten, &twenty, &hundred})
+    filler.Update(huge_page, {});
   struct {
     size_t n, alignment;
     HugePage* huge_page;
@@ -83,12 +122,12 @@ TEST(HugePageFillerTest, ForEachMayRemoveAndStop) {
   HugePageFiller filler;
   for (size_t i = 0; i < huge_pages.size(); ++i) {
     Make(&huge_pages[i], {{0, i < 3 ? 10u : 20u}});  // Two share a key.
-    filler.Add(&huge_pages[i]);
+    filler.Update(&huge_pages[i], {});
   }
   std::set<HugePage*> seen;
   filler.ForEach([&](HugePage* huge_page) {
     EXPECT_TRUE(seen.insert(huge_page).second);
-    if (seen.size() % 2 == 0) filler.Remove(huge_page);
+    if (seen.size() % 2 == 0) FillUp(&filler, huge_page);
     return true;
   });
   EXPECT_EQ(seen.size(), 5u);
@@ -113,13 +152,6 @@ TEST(HugePageFillerTest, RandomSteps) {
   HugePageFiller filler;
   std::vector<Block> blocks;
 
-  const auto change = [&](HugePage* huge_page, auto f) {
-    if (huge_page->state() == HugePage::State::kPartial) {
-      filler.Remove(huge_page);
-    }
-    f();
-    if (huge_page->state() == HugePage::State::kPartial) filler.Add(huge_page);
-  };
   for (int step = 0; step < 5000; ++step) {
     if (random() % 100 < 55) {
       const bool small = random() % 2 == 0;
@@ -154,13 +186,14 @@ TEST(HugePageFillerTest, RandomSteps) {
       }
       ASSERT_EQ(place.page % alignment, 0u);
       ASSERT_TRUE(place.huge_page->free.AllSet(place.page, n));
-      change(place.huge_page, [&] { place.huge_page->Take(place.page, n); });
+      Change(&filler, place.huge_page,
+             [&] { place.huge_page->Take(place.page, n); });
       blocks.push_back({place.huge_page, place.page, n});
     } else if (!blocks.empty()) {
       std::swap(blocks[random() % blocks.size()], blocks.back());
       const Block block = blocks.back();
       blocks.pop_back();
-      change(block.huge_page,
+      Change(&filler, block.huge_page,
              [&] { block.huge_page->Put(block.page, block.count, false); });
     }
     filler.CheckInvariants();
@@ -171,7 +204,7 @@ TEST(HugePageFillerDeathTest, AChangeBehindItsBackIsFound) {
   HugePage huge_page;
   Make(&huge_page, {{0, 20}});
   HugePageFiller filler;
-  filler.Add(&huge_page);
+  filler.Update(&huge_page, {});
   huge_page.Take(0, 5);  // F1
   EXPECT_DEATH(filler.CheckInvariants(), "check failed");
 }

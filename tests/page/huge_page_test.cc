@@ -18,6 +18,8 @@ void ExpectSame(const HugePage& huge_page, const Model& model) {
   huge_page.CheckInvariants();
   size_t free = 0, longest = 0, run = 0, small_spans = 0;
   size_t first_small_span = kPagesPerHugePage;
+  size_t backed = 0, backed_run = 0;
+  size_t first_backed = kPagesPerHugePage;
   for (size_t i = 0; i < kPagesPerHugePage; ++i) {
     const bool is_free = model[i] != Page::kUsed;
     ASSERT_EQ(huge_page.free.Get(i), is_free) << i;
@@ -30,11 +32,21 @@ void ExpectSame(const HugePage& huge_page, const Model& model) {
       ++small_spans;
       first_small_span = std::min(first_small_span, i + 1 - kPagesPerSmallSpan);
     }
+    backed_run =
+        model[i] == Page::kDirty || (huge_page.backed_as_whole && is_free)
+            ? backed_run + 1
+            : 0;
+    if ((i + 1) % kPagesPerSmallSpan == 0 && backed_run >= kPagesPerSmallSpan) {
+      ++backed;
+      first_backed = std::min(first_backed, i + 1 - kPagesPerSmallSpan);
+    }
   }
   ASSERT_EQ(huge_page.free_pages, free);
   ASSERT_EQ(huge_page.longest_free, longest);
   ASSERT_EQ(huge_page.free_small_spans, small_spans);
   ASSERT_EQ(huge_page.FindSmallSpan(), first_small_span);
+  ASSERT_EQ(huge_page.backed_small_spans, backed);
+  ASSERT_EQ(huge_page.FindBackedSmallSpan(), first_backed);
   ASSERT_EQ(huge_page.state(), free == 0 ? HugePage::State::kFull
                                : free == kPagesPerHugePage
                                    ? HugePage::State::kEmpty
@@ -59,14 +71,6 @@ TEST(HugePageTest, FreshIsLostByTaking) {
   huge_page.Put(0, 40, true);
   EXPECT_EQ(huge_page.Take(0, kPagesPerHugePage), kPagesPerHugePage);
   EXPECT_EQ(huge_page.state(), HugePage::State::kFull);
-}
-
-TEST(HugePageTest, TakingNothing) {
-  HugePage huge_page;
-  huge_page.Init(0, nullptr);
-  EXPECT_EQ(huge_page.Take(5, 0), 0u);
-  huge_page.Put(5, 0, false);
-  ExpectSame(huge_page, Model(kPagesPerHugePage, Page::kFresh));
 }
 
 // A page taken anywhere costs exactly the small span that it lies in.
@@ -96,10 +100,12 @@ TEST(HugePageTest, SevenFreePagesAreNoSmallSpan) {
   EXPECT_EQ(huge_page.FindSmallSpan(), 8u);
 }
 
-TEST(HugePageTest, RandomSteps) {
+class HugePageRandomTest : public testing::TestWithParam<bool> {};
+
+TEST_P(HugePageRandomTest, Steps) {
   std::mt19937 random(7);
   HugePage huge_page;
-  huge_page.Init(0, nullptr);
+  huge_page.Init(0, nullptr, GetParam());
   Model model(kPagesPerHugePage, Page::kFresh);
   for (int step = 0; step < 5000; ++step) {
     const size_t from = random() % kPagesPerHugePage;
@@ -123,6 +129,23 @@ TEST(HugePageTest, RandomSteps) {
       std::fill(begin, end, fresh ? Page::kFresh : Page::kDirty);
     }
     ASSERT_NO_FATAL_FAILURE(ExpectSame(huge_page, model)) << "step " << step;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(BackedAsWhole, HugePageRandomTest, testing::Bool());
+
+TEST(HugePageTest, HasBackedPagesWhereSomeWereUsed) {
+  for (const bool as_whole : {false, true}) {
+    HugePage huge_page;
+    huge_page.Init(0, nullptr, as_whole);
+    EXPECT_FALSE(huge_page.has_backed());
+    huge_page.Take(3, 1);
+    EXPECT_FALSE(huge_page.has_backed());
+    huge_page.Put(3, 1, false);
+    EXPECT_TRUE(huge_page.has_backed());
+    huge_page.Take(0, kPagesPerHugePage);
+    huge_page.Put(0, kPagesPerHugePage, true);
+    EXPECT_FALSE(huge_page.has_backed());
   }
 }
 
@@ -152,6 +175,9 @@ TEST(HugePageDeathTest, InvariantsAreChecked) {
   broken = huge_page;
   ++broken.free_small_spans;
   EXPECT_DEATH(broken.CheckInvariants(), "check failed: free_small_spans");
+  broken = huge_page;
+  ++broken.backed_small_spans;
+  EXPECT_DEATH(broken.CheckInvariants(), "check failed: backed_small_spans");
 }
 
 }  // namespace

@@ -68,11 +68,11 @@ class Scenario {
     Check();
   }
   void Large(size_t pages, size_t alignment) {
-    bool zeroed = false;
-    Span* const span = heap_.NewLargeSpan(Length(pages), alignment, &zeroed);
+    DirtyPages dirty;
+    Span* const span = heap_.NewLargeSpan(Length(pages), alignment, &dirty);
     if (span != nullptr) {
       EXPECT_EQ(span->address() % alignment, 0u);
-      if (zeroed && pages < 10000) {
+      if (dirty.empty() && pages < 10000) {
         EXPECT_TRUE(IsZero(span));
       }
       StampEnds(span, blocks_.size());

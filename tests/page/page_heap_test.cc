@@ -169,13 +169,12 @@ TEST_F(PageHeapTest, ZeroedIsTrueOnlyForWhatWasNeverUsed) {
 }
 
 TEST_F(PageHeapTest, TooLargeIsNull) {
-  bool zeroed;
   for (size_t pages : {size_t{1} << 31, size_t{UINT32_MAX},
                        size_t{UINT32_MAX} + 1, SIZE_MAX >> kPageShift}) {
-    EXPECT_EQ(heap_.NewLargeSpan(Length(pages), kPageSize, &zeroed), nullptr);
+    EXPECT_EQ(heap_.NewLargeSpan(Length(pages), kPageSize), nullptr);
   }
-  EXPECT_EQ(heap_.NewLargeSpan(Length(5), size_t{1} << 62, &zeroed), nullptr);
-  EXPECT_EQ(heap_.NewLargeSpan(Length(5), size_t{1} << 63, &zeroed), nullptr);
+  EXPECT_EQ(heap_.NewLargeSpan(Length(5), size_t{1} << 62), nullptr);
+  EXPECT_EQ(heap_.NewLargeSpan(Length(5), size_t{1} << 63), nullptr);
   Span* const span = New(5);
   EXPECT_FALSE(heap_.ResizeLargeSpan(span, Length(UINT32_MAX)));
   EXPECT_FALSE(heap_.ResizeLargeSpan(span, Length(size_t{UINT32_MAX} + 1)));
@@ -261,7 +260,8 @@ TEST_F(PageHeapTest, GrowsWithTheHeap) {
 // ---- Moving
 
 TEST_F(PageHeapTest, MoveKeepsTheContents) {
-  for (size_t pages : {256, 300, 1000}) {
+  // With and without a rest behind the last whole huge page.
+  for (size_t pages : {1024, 1025, 1500}) {
     Span* const span = New(pages);
     Stamp(span, 7);
     const uintptr_t start = span->address();
@@ -281,30 +281,33 @@ TEST_F(PageHeapTest, MoveKeepsTheContents) {
 }
 
 TEST_F(PageHeapTest, WhatWasMovedAwayIsFresh) {
-  Span* const span = New(512);
+  Span* const span = New(1100);
   Stamp(span, 9);
   const uintptr_t start = span->address();
-  Span* const moved = heap_.MoveLargeSpan(span, Length(1024));
-  bool zeroed = false;
-  Span* const again = New(512, kPageSize, &zeroed);
+  Span* const moved = heap_.MoveLargeSpan(span, Length(2048));
+  DirtyPages dirty;
+  Span* const again = heap_.NewLargeSpan(Length(1100), kPageSize, &dirty);
   EXPECT_EQ(again->address(), start);
-  EXPECT_TRUE(zeroed);
+  // Only the part of a huge page at the end was copied.
+  ASSERT_EQ(dirty.end() - dirty.begin(), 1);
+  EXPECT_EQ(dirty.begin()->first, again->first_page() + Length(1024));
+  EXPECT_EQ(dirty.begin()->length, Length(1100 - 1024));
   Delete(again);
   Delete(moved);
 }
 
 TEST_F(PageHeapTest, AMoveThatFailsChangesNothing) {
-  Span* const small = New(255);
-  EXPECT_EQ(heap_.MoveLargeSpan(small, Length(600)), nullptr)
+  Span* const small = New(1023);
+  EXPECT_EQ(heap_.MoveLargeSpan(small, Length(2000)), nullptr)
       << "not worth moving";
   Delete(small);
-  Span* const span = New(300);
+  Span* const span = New(1100);
   Stamp(span, 10);
   system_.Deny(FakeSystem::kMove);
   const PageHeapStats before = heap_.stats();
-  EXPECT_EQ(heap_.MoveLargeSpan(span, Length(600)), nullptr);
+  EXPECT_EQ(heap_.MoveLargeSpan(span, Length(2000)), nullptr);
   EXPECT_EQ(heap_.FindLargeSpan(span->address()), span);
-  EXPECT_EQ(span->length(), Length(300));
+  EXPECT_EQ(span->length(), Length(1100));
   EXPECT_TRUE(HasStamp(span, 10));
   EXPECT_EQ(heap_.stats().used, before.used);
   EXPECT_EQ(heap_.stats().large_count, before.large_count);
@@ -315,27 +318,55 @@ TEST_F(PageHeapTest, AMoveThatFailsChangesNothing) {
 
 // A system that can't move, or will not any more, is not asked again.
 TEST_F(PageHeapTest, AMoveThatFailsIsTheLast) {
-  Span* const span = New(256);
+  Span* const span = New(1024);
   system_.Deny(FakeSystem::kMove);
-  EXPECT_EQ(heap_.MoveLargeSpan(span, Length(257)), nullptr);
+  EXPECT_EQ(heap_.MoveLargeSpan(span, Length(1025)), nullptr);
   const size_t calls = system_.calls(FakeSystem::kMove);
-  EXPECT_EQ(heap_.MoveLargeSpan(span, Length(257)), nullptr);
+  EXPECT_NE(calls, 0u);
+  EXPECT_EQ(heap_.MoveLargeSpan(span, Length(1025)), nullptr);
   EXPECT_EQ(system_.calls(FakeSystem::kMove), calls);
   Delete(span);
 }
 
 // ---- Other
 
-TEST_F(PageHeapTest, ZeroByRelease) {
-  Span* const span = New(300);
-  Stamp(span, 11);
-  EXPECT_TRUE(heap_.ZeroByRelease(span));
-  EXPECT_TRUE(IsZero(span));
-  Stamp(span, 12);
-  system_.Deny(FakeSystem::kRelease);
-  EXPECT_FALSE(heap_.ZeroByRelease(span));
-  EXPECT_TRUE(HasStamp(span, 12));
+TEST_F(PageHeapTest, DirtyPagesAreThoseThatWereUsedBefore) {
+  Span* const first = New(20);
+  Span* const second = New(10);
+  Span* const guard = New(5);
+  const PageId start = first->first_page();
+  Delete(first);
+  Delete(second);
+  Delete(guard);
+  DirtyPages dirty;
+  Span* const span = heap_.NewLargeSpan(Length(100), kPageSize, &dirty);
+  ASSERT_EQ(span->first_page(), start);
+  ASSERT_EQ(dirty.end() - dirty.begin(), 1);
+  EXPECT_EQ(dirty.begin()->first, start);
+  EXPECT_EQ(dirty.begin()->length, Length(35));
   Delete(span);
+}
+
+TEST_F(PageHeapTest, ClearMakesDirtyPagesReadAsZero) {
+  // Small enough to be cleared by hand, large enough to be released, released
+  // in vain.
+  constexpr FakeSystem::Call kRelease = FakeSystem::kRelease;
+  for (const size_t pages : {300u, 10000u}) {
+    for (const bool refused : {false, true}) {
+      Span* const old = New(pages);
+      Stamp(old, 11);
+      Delete(old);
+      const size_t calls = system_.calls(kRelease);
+      system_.Deny(kRelease, refused);
+      DirtyPages dirty;
+      Span* const span = heap_.NewLargeSpan(Length(pages), kPageSize, &dirty);
+      EXPECT_FALSE(dirty.empty());
+      heap_.Clear(Length(pages), dirty);
+      EXPECT_TRUE(IsZero(span));
+      EXPECT_EQ(system_.calls(kRelease) - calls, pages == 300 ? 0u : 1u);
+      Delete(span);
+    }
+  }
 }
 
 TEST_F(PageHeapTest, StatsFollowEachStep) {

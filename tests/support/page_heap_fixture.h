@@ -67,8 +67,10 @@ class PageHeapTest : public testing::Test {
     return New(pages, alignment, &zeroed);
   }
   Span* New(size_t pages, size_t alignment, bool* zeroed) {
-    Span* const span = heap_.NewLargeSpan(Length(pages), alignment, zeroed);
+    DirtyPages dirty;
+    Span* const span = heap_.NewLargeSpan(Length(pages), alignment, &dirty);
     if (span == nullptr) return nullptr;
+    *zeroed = dirty.empty();
     EXPECT_EQ(span->state(), SpanState::kLarge);
     EXPECT_EQ(span->length(), Length(pages));
     EXPECT_EQ(span->address() % std::max(alignment, kPageSize), 0u);

@@ -1,0 +1,74 @@
+// Objects of one size class on their way from thread to thread.
+//
+// Place:    ThreadCache -> [TransferCache] -> CentralFreeList -> PageHeap
+// Purpose:  What one thread gives back, another can have at the price of
+//           copying pointers: nothing is told to the spans, so no cache line of
+//           theirs moves between processors.
+// Not here: how many objects a thread moves at a time (thread/).
+//
+// It takes part once the process has had two threads (`shared`); until then
+// everything goes straight to the central list. It holds at most
+// SizeClass::max_cached objects, and hands out those first that came last.
+//
+// Concurrency: lock_ (rank kTransferCache) covers the array; it is not held
+//   while the central list is called, except by Flush.
+// Invariants, whenever lock_ is free (CheckInvariants)
+//   X1  the first count_ slots hold distinct objects of the class, owned by
+//       nobody else; count_ <= SizeClass::max_cached.
+// Cost:    one lock and one copy a batch. The array is made at first use.
+// Failure: without memory for the array everything goes to the central list.
+#ifndef SPANMALLOC_ALLOCATOR_CENTRAL_TRANSFER_CACHE_H_
+#define SPANMALLOC_ALLOCATOR_CENTRAL_TRANSFER_CACHE_H_
+
+#include <atomic>
+#include <cstddef>
+
+#include "allocator/base/annotations.h"
+#include "allocator/base/config.h"
+#include "allocator/central/central_free_list.h"
+#include "allocator/central/size_classes.h"
+#include "allocator/os/mutex.h"
+#include "allocator/page/page_heap.h"
+
+namespace spanmalloc {
+
+class alignas(kCacheLineSize) TransferCache {
+ public:
+  constexpr TransferCache(PageHeap* page_heap, CentralFreeList* list,
+                          size_t size_class, const std::atomic<bool>* shared)
+      : lock_(LockRank::kTransferCache),
+        page_heap_(page_heap),
+        list_(list),
+        info_(&kSizeClasses[size_class]),
+        shared_(shared) {}
+
+  // Moves up to `n` objects into batch[0..]; returns how many. Those that were
+  // used last come last, where a cache takes from first.
+  size_t RemoveRange(void** batch, size_t n) LOCKS_EXCLUDED(lock_);
+
+  // Takes back objects of this class, in any order.
+  // REQUIRES: as for CentralFreeList::InsertRange.
+  void InsertRange(void* const* batch, size_t n) LOCKS_EXCLUDED(lock_);
+
+  // Sends all objects home.
+  void Flush() LOCKS_EXCLUDED(lock_);
+
+  size_t objects() const LOCKS_EXCLUDED(lock_);
+  void CheckInvariants() const LOCKS_EXCLUDED(lock_);
+  Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
+
+ private:
+  bool HaveSlots() REQUIRES(lock_);
+
+  mutable Mutex lock_;
+  uint32_t count_ GUARDED_BY(lock_) = 0;
+  void** slots_ GUARDED_BY(lock_) = nullptr;
+  PageHeap* const page_heap_;
+  CentralFreeList* const list_;
+  const SizeClass* const info_;
+  const std::atomic<bool>* const shared_;
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_CENTRAL_TRANSFER_CACHE_H_
