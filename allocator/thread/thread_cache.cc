@@ -51,7 +51,7 @@ void** ArrayAt(void* block, uint32_t offset) {
 const size_t ThreadCache::kBlockSize = kLayout.end;
 
 ThreadCache* ThreadCache::Create(void* memory, CentralHeap* central,
-                                 const std::atomic<size_t>* share) {
+                                 const CacheShare* share) {
   static_assert(kShortCapacity == kShortArray);
   ThreadCache* const cache = new (memory) ThreadCache(NoCache());
   cache->class_map_ = central->page_heap().class_map();
@@ -93,10 +93,15 @@ void ThreadCache::SetLimit(size_t size_class, uint32_t limit) {
 }
 
 size_t ThreadCache::Allowance() const {
-  const size_t share = share_->load(std::memory_order_relaxed);
-  const size_t by_heap = central_->page_heap().used_bytes() / 16;
-  const size_t least = by_heap < kLeastAllowance ? kLeastAllowance : by_heap;
-  return share < least ? share : least;
+  const size_t share = share_->bytes.load(std::memory_order_relaxed);
+  // A few threads get no more than four would: they have no use for it.
+  const size_t threads = share_->threads.load(std::memory_order_relaxed);
+  const size_t parts = threads < 4 ? 4 : threads;
+  const size_t by_heap = central_->page_heap().used_bytes() / 4;
+  const size_t total = by_heap < kLeastTotal ? kLeastTotal : by_heap;
+  const size_t part = total / parts;
+  const size_t allowed = part < kLeastAllowance ? kLeastAllowance : part;
+  return share < allowed ? share : allowed;
 }
 
 // Doubles the limit if class and allowance allow. False if nothing changed.

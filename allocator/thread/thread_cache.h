@@ -21,9 +21,10 @@
 // Limits. A bin that was never used has the limit 0. At the first miss it gets
 // kFirstLimit objects, fewer if they are large, and doubles at each further one
 // up to SizeClass::max_cached, as long as the sum over all bins stays within
-// the allowance: the thread's share of the process's cache, but no more than a
-// sixteenth of the heap or kLeastAllowance, for small programs shall have small
-// caches. A miss fetches half the limit; a full bin gives back its older half.
+// the allowance: the thread's share of the process's cache, but no more than
+// its part of a quarter of the heap or kLeastTotal, for small programs shall
+// have small caches. A miss fetches half the limit, the first one all of it; a
+// full bin gives back its older half, for other threads to take.
 // Bins that were not used for a while are emptied.
 //
 // Concurrency: used by its owner only; counters may be read by anyone.
@@ -47,16 +48,22 @@
 
 namespace spanmalloc {
 
+// What a cache is told about all of them; changes as threads come and go.
+struct CacheShare {
+  std::atomic<size_t> bytes;  // What each cache may hold at most.
+  std::atomic<size_t> threads{1};
+};
+
 class alignas(kCacheLineSize) ThreadCache {
  public:
   // A cache that has nothing and takes nothing: every operation misses.
   struct NoCache {};
   constexpr explicit ThreadCache(NoCache);
 
-  // A cache in `memory`, which has kBlockSize bytes. `share` is how many bytes
-  // of objects it may hold, read at every slow step.
+  // A cache in `memory`, which has kBlockSize bytes. `share` is read at every
+  // slow step.
   static ThreadCache* Create(void* memory, CentralHeap* central,
-                             const std::atomic<size_t>* share);
+                             const CacheShare* share);
   static const size_t kBlockSize;
 
   // ---- Hot path
@@ -173,7 +180,9 @@ class alignas(kCacheLineSize) ThreadCache {
 
   static constexpr uint32_t kFirstLimit = 8;
   static constexpr uint32_t kFirstLimitBytes = 4 << 10;
-  static constexpr size_t kLeastAllowance = 512 << 10;
+  // Of all threads together; and of one.
+  static constexpr size_t kLeastTotal = 4 << 20;
+  static constexpr size_t kLeastAllowance = 128 << 10;
   static constexpr uint32_t kShortArray = 16;
   static constexpr uint32_t kStepsBetweenLooks = 512;
 
@@ -209,7 +218,7 @@ class alignas(kCacheLineSize) ThreadCache {
   BinInfo infos_[kNumClasses];
   ClassMap class_map_;  // A copy, so that one register reaches all of it.
   CentralHeap* central_ = nullptr;
-  const std::atomic<size_t>* share_ = nullptr;
+  const CacheShare* share_ = nullptr;
   size_t limit_bytes_ = 0;
   uint32_t slow_steps_ = 0;
 

@@ -15,8 +15,9 @@ SPANMALLOC_THREAD_LOCAL ThreadState current_thread_state = ThreadState::kNone;
 
 void ThreadRegistry::ShareAgain() {
   const size_t share = cache_bytes_ / (threads_ == 0 ? 1 : threads_);
-  share_.store(share < kMinShare ? kMinShare : share,
-               std::memory_order_relaxed);
+  share_.bytes.store(share < kMinShare ? kMinShare : share,
+                     std::memory_order_relaxed);
+  share_.threads.store(threads_, std::memory_order_relaxed);
 }
 
 void ThreadRegistry::set_cache_bytes(size_t bytes) {

@@ -96,7 +96,7 @@ class ThreadRegistry {
 
   CentralHeap* const central_;
   void (*const on_exit_)(void*);
-  std::atomic<size_t> share_{kDefaultCacheBytes};
+  CacheShare share_{kDefaultCacheBytes};
   std::atomic<uint64_t> direct_mallocs_[kNumClasses] = {};
   std::atomic<uint64_t> direct_frees_[kNumClasses] = {};
   size_t cache_bytes_ GUARDED_BY(lock_) = kDefaultCacheBytes;
