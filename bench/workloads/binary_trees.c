@@ -6,11 +6,9 @@
 // Counted:  One operation a node allocated or freed. With several threads each
 //           does the whole work.
 
-#include <pthread.h>
+#include "threads.h"
 
-#include "workload.h"
-
-enum { kMinDepth = 4, kMaxThreads = 256 };
+enum { kMinDepth = 4 };
 
 typedef struct Node {
   struct Node* left;
@@ -52,23 +50,13 @@ static void* Run(void* argument) {
 int main(int argc, char** argv) {
   uint64_t depth = NumberArgument(argc, argv, 1, 18);
   uint64_t thread_count = NumberArgument(argc, argv, 2, 1);
-  if (thread_count > kMaxThreads) Fail("too many threads");
-  pthread_t threads[kMaxThreads];
-  Work work[kMaxThreads];
+  Work* work = (Work*)MapArray(thread_count, sizeof(Work));
 
   uint64_t start = NowNs();
-  for (uint64_t i = 1; i < thread_count; i++) {
-    work[i] = (Work){depth, 0};
-    if (pthread_create(&threads[i], NULL, Run, &work[i]) != 0)
-      Fail("cannot start a thread");
-  }
-  work[0] = (Work){depth, 0};
-  Run(&work[0]);
-  uint64_t nodes = work[0].nodes;
-  for (uint64_t i = 1; i < thread_count; i++) {
-    pthread_join(threads[i], NULL);
-    nodes += work[i].nodes;
-  }
+  for (uint64_t i = 0; i < thread_count; i++) work[i].depth = depth;
+  RunThreads(thread_count, Run, work, sizeof(Work));
+  uint64_t nodes = 0;
+  for (uint64_t i = 0; i < thread_count; i++) nodes += work[i].nodes;
   Report(2 * nodes, NowNs() - start, nodes);
   return 0;
 }

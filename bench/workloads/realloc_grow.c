@@ -18,8 +18,7 @@ typedef struct {
 } Vector;
 
 static void Grow(Vector* vector, size_t size) {
-  unsigned char* bytes = (unsigned char*)realloc(vector->bytes, size);
-  if (bytes == NULL) Fail("realloc returned NULL");
+  unsigned char* bytes = (unsigned char*)Reallocate(vector->bytes, size);
   memset(bytes + vector->size, (int)(size >> 4 & 255), size - vector->size);
   Escape(bytes);
   vector->bytes = bytes;

@@ -68,4 +68,13 @@ static inline size_t SizeAt(const SizeMix* mix, uint64_t index) {
   return mix->sizes[index % kSizeMixEntries];
 }
 
+// A size of [smallest, largest], each doubling of which is as likely as any
+// other, so that neither small nor large ones are rare.
+static inline size_t LogUniformSize(Random* random, uint64_t smallest,
+                                    uint64_t largest) {
+  double place = (double)(NextRandom(random) >> 11) * 0x1p-53;
+  double doublings = log2((double)largest / (double)smallest);
+  return (size_t)((double)smallest * exp2(doublings * place));
+}
+
 #endif  // SPANMALLOC_BENCH_WORKLOADS_SIZE_MIX_H_

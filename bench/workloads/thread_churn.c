@@ -7,9 +7,8 @@
 //           main thread, AT_ONCE threads later.
 // Counted:  2 operations a block.
 
-#include <pthread.h>
-
 #include "size_mix.h"
+#include "threads.h"
 
 enum { kMaxAtOnce = 256, kMaxBlocks = 4096, kKeepEvery = 4 };
 
@@ -70,8 +69,7 @@ int main(int argc, char** argv) {
     if (i >= at_once) checksum += Finish(worker);
     worker->block_count = block_count;
     worker->first_draw = i * block_count;
-    if (pthread_create(&worker->thread, NULL, Run, worker) != 0)
-      Fail("cannot start a thread");
+    StartThread(&worker->thread, Run, worker);
   }
   uint64_t running = thread_count < at_once ? thread_count : at_once;
   for (uint64_t i = 0; i < running; i++) checksum += Finish(&workers[i]);

@@ -4,9 +4,10 @@
 //           malloc and free, so it runs under any allocator that is preloaded
 //           or linked, and needs nothing else of this project.
 // Report:   Three lines on stdout, `operations N`, `wall_ns N`, `checksum N`.
-//           An operation is one call of malloc, realloc or free. The check sum
-//           is made of what was written into blocks and read back, never of
-//           addresses, so it is the same for every correct allocator.
+//           An operation is one call of malloc, realloc, free or another
+//           function of the family. The check sum is made of what was written
+//           into blocks and read back, never of addresses, so it is the same
+//           for every correct allocator.
 // Cost:     Arrays of the driver itself come from mmap (MapArray), so that only
 //           the blocks under test are asked of the allocator.
 // Failure:  Bad arguments and NULL from malloc end the program with status 2
@@ -91,6 +92,13 @@ static inline void* Allocate(size_t size) {
   void* block = malloc(size);
   if (block == NULL) Fail("malloc returned NULL");
   return block;
+}
+
+// Grows or shrinks a block; NULL is an empty one. REQUIRES: size > 0.
+static inline void* Reallocate(void* block, size_t size) {
+  void* resized = realloc(block, size);
+  if (resized == NULL) Fail("realloc returned NULL");
+  return resized;
 }
 
 // Marks both ends of a block, as a program that fills it would touch them.
