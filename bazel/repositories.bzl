@@ -1,8 +1,9 @@
 """Every outside repository that the build needs.
 
-Nothing is fetched where Debian's packages bazel-bootstrap and libgtest-dev are
-installed: the rules are Bazel's own under the names that it looks for, and
-GoogleTest is the system's. Elsewhere GoogleTest is downloaded.
+Nothing is fetched where Debian's packages bazel-bootstrap, libgtest-dev and
+libbenchmark-dev are installed: the rules are Bazel's own under the names that it
+looks for, and GoogleTest and Google Benchmark are the system's. Elsewhere these
+two are downloaded.
 """
 
 _CC_RULES = [
@@ -44,6 +45,21 @@ cc_library(
 )
 """
 
+_BENCHMARK_BUILD = """\
+package(default_visibility = ["//visibility:public"])
+
+cc_library(
+    name = "benchmark",
+    linkopts = ["-lbenchmark", "-lpthread"],
+)
+
+cc_library(
+    name = "benchmark_main",
+    linkopts = ["-lbenchmark_main"],
+    deps = [":benchmark"],
+)
+"""
+
 _COVERAGE_BUILD = """\
 package(default_visibility = ["//visibility:public"])
 
@@ -69,28 +85,34 @@ _written_repository = repository_rule(
     doc = "A repository whose files are given here.",
 )
 
-def _googletest(rctx):
-    if rctx.path("/usr/include/gtest/gtest.h").exists:
+def _installed_or_downloaded(rctx):
+    if rctx.path(rctx.attr.header).exists:
         rctx.file("WORKSPACE", "workspace(name = \"%s\")\n" % rctx.name)
-        rctx.file("BUILD.bazel", _GOOGLETEST_BUILD)
+        rctx.file("BUILD.bazel", rctx.attr.build)
         return
-    version = "release-1.12.1"
     rctx.download_and_extract(
-        url = "https://github.com/google/googletest/archive/%s.tar.gz" % version,
-        sha256 = "81964fe578e9bd7c94dfdb09c8e4d6e6759e19967e397dbea48d1c10e45d0df2",
-        stripPrefix = "googletest-" + version,
+        url = rctx.attr.url,
+        sha256 = rctx.attr.sha256,
+        stripPrefix = rctx.attr.strip_prefix,
     )
 
-_googletest_repository = repository_rule(
-    implementation = _googletest,
-    doc = "GoogleTest: the system's where it is installed.",
+_library_repository = repository_rule(
+    implementation = _installed_or_downloaded,
+    attrs = {
+        "header": attr.string(mandatory = True),
+        "build": attr.string(mandatory = True),
+        "url": attr.string(mandatory = True),
+        "sha256": attr.string(mandatory = True),
+        "strip_prefix": attr.string(mandatory = True),
+    },
+    doc = "A library: the system's, as `build` says, where `header` is there.",
 )
 
 def _native(rules):
     return "".join(["%s = native.%s\n" % (rule, rule) for rule in rules])
 
 def spanmalloc_repositories():
-    """Declares rules_cc, rules_java, the coverage tools and GoogleTest."""
+    """Declares the rules, the coverage tools, GoogleTest and Google Benchmark."""
     rules_cc = {
         "cc/%s.bzl" % rule: "%s = native.%s\n" % (rule, rule)
         for rule in ["cc_binary", "cc_library", "cc_test"]
@@ -112,4 +134,19 @@ def spanmalloc_repositories():
             "none.sh": "#!/bin/sh\n",
         },
     )
-    _googletest_repository(name = "com_google_googletest")
+    _library_repository(
+        name = "com_google_googletest",
+        header = "/usr/include/gtest/gtest.h",
+        build = _GOOGLETEST_BUILD,
+        url = "https://github.com/google/googletest/archive/release-1.12.1.tar.gz",
+        sha256 = "81964fe578e9bd7c94dfdb09c8e4d6e6759e19967e397dbea48d1c10e45d0df2",
+        strip_prefix = "googletest-release-1.12.1",
+    )
+    _library_repository(
+        name = "com_github_google_benchmark",
+        header = "/usr/include/benchmark/benchmark.h",
+        build = _BENCHMARK_BUILD,
+        url = "https://github.com/google/benchmark/archive/v1.7.1.tar.gz",
+        sha256 = "6430e4092653380d9dc4ccb45a1e2dc9259d581f4866dc0759713126056bc1d7",
+        strip_prefix = "benchmark-1.7.1",
+    )

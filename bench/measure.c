@@ -9,12 +9,14 @@
 // The library is preloaded into the program only, never into this helper;
 // without --library the program runs on the system's malloc. The first spawn is
 // traced and stops once, on its way out, while its memory is still there: then
-// /proc/PID/maps tells whether the loader really used the library, and
-// /proc/PID/status gives peak address space and resident memory at the end. Its
-// remaining course is not disturbed. With --repeat, N more spawns follow
+// /proc/PID/maps tells whether the loader really used the library,
+// /proc/PID/status gives peak address space and resident memory at the end, and
+// /proc/PID/smaps_rollup what of it is in huge pages and what is its own share.
+// Its remaining course is not disturbed. With --repeat, N more spawns follow
 // untraced, and the times are those of the untraced ones alone.
 //
-// Counted: wall_ns  from before fork to after the last wait
+// Counted: wall_ns  from before fork to after the last wait, less the reading
+//          of /proc
 //          user_ns, system_ns, peak_rss_kib, faults, context switches: wait4,
 //          the program with the children it waited for; the peak is the larger
 //          of wait4's, which the kernel rounds down by some pages for each
@@ -57,6 +59,9 @@ typedef struct {
   long peak_virtual_kib;
   long peak_rss_kib;
   long end_rss_kib;
+  long end_pss_kib;   // negative where the kernel does not tell
+  long end_huge_kib;  // the same
+  uint64_t cost_ns;   // what reading all this took
 } Inspection;
 
 typedef struct {
@@ -116,7 +121,8 @@ _Noreturn static void Exec(const Options* options, bool traced) {
 }
 
 static Inspection Inspect(pid_t pid, const char* library) {
-  Inspection seen = {.inspected = false};
+  Inspection seen = {.inspected = false, .end_pss_kib = -1, .end_huge_kib = -1};
+  uint64_t start = NowNs();
   char path[64];
   char line[PATH_MAX + 128];
   snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
@@ -138,7 +144,15 @@ static Inspection Inspect(pid_t pid, const char* library) {
     sscanf(line, "VmRSS: %ld", &seen.end_rss_kib);
   }
   fclose(status);
+  snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+  FILE* rollup = fopen(path, "r");
+  while (rollup != NULL && fgets(line, sizeof(line), rollup) != NULL) {
+    sscanf(line, "Pss: %ld", &seen.end_pss_kib);
+    sscanf(line, "AnonHugePages: %ld", &seen.end_huge_kib);
+  }
+  if (rollup != NULL) fclose(rollup);
   seen.inspected = true;
+  seen.cost_ns = NowNs() - start;
   return seen;
 }
 
@@ -152,8 +166,10 @@ static void FollowTraced(pid_t pid, const Options* options, Outcome* outcome) {
       outcome->inspection = Inspect(pid, options->library);
       signal_number = 0;
     } else if (!started && signal_number == SIGTRAP) {  // the stop after exec
-      ptrace(PTRACE_SETOPTIONS, pid, NULL,
-             (void*)(PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL));
+      // Without TRACEEXEC, a program that execs another gets a SIGTRAP for it.
+      ptrace(
+          PTRACE_SETOPTIONS, pid, NULL,
+          (void*)(PTRACE_O_TRACEEXIT | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL));
       started = true;
       signal_number = 0;
     } else if (outcome->status >> 16 != 0) {
@@ -174,7 +190,7 @@ static Outcome Spawn(const Options* options, bool traced) {
   } else {
     wait4(pid, &outcome.status, 0, &outcome.usage);
   }
-  outcome.wall_ns = NowNs() - start;
+  outcome.wall_ns = NowNs() - start - outcome.inspection.cost_ns;
   return outcome;
 }
 
@@ -196,21 +212,27 @@ static uint64_t TimevalNs(struct timeval time) {
   return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_usec * 1000u;
 }
 
+static void WriteKib(FILE* out, const char* name, bool known, long kib) {
+  if (known) {
+    fprintf(out, ", \"%s\": %ld", name, kib);
+  } else {
+    fprintf(out, ", \"%s\": null", name);
+  }
+}
+
 // The figures that come from /proc, or nulls.
 static void WriteInspection(FILE* out, const Inspection* seen, bool preloaded) {
-  if (!seen->inspected) {
-    fprintf(out,
-            "\"library_mapped\": null, \"peak_virtual_kib\": null, "
-            "\"end_rss_kib\": null");
-    return;
-  }
-  fprintf(
-      out,
-      "\"library_mapped\": %s, \"peak_virtual_kib\": %ld, \"end_rss_kib\": %ld",
-      !preloaded             ? "null"
-      : seen->library_mapped ? "true"
-                             : "false",
-      seen->peak_virtual_kib, seen->end_rss_kib);
+  bool known = seen->inspected;
+  fprintf(out, ", \"library_mapped\": %s",
+          !known || !preloaded   ? "null"
+          : seen->library_mapped ? "true"
+                                 : "false");
+  WriteKib(out, "peak_virtual_kib", known, seen->peak_virtual_kib);
+  WriteKib(out, "end_rss_kib", known, seen->end_rss_kib);
+  WriteKib(out, "end_pss_kib", known && seen->end_pss_kib >= 0,
+           seen->end_pss_kib);
+  WriteKib(out, "end_huge_kib", known && seen->end_huge_kib >= 0,
+           seen->end_huge_kib);
 }
 
 static void WriteResult(const Options* options, const Outcome* outcome) {
@@ -229,7 +251,7 @@ static void WriteResult(const Options* options, const Outcome* outcome) {
           TimevalNs(usage->ru_utime), TimevalNs(usage->ru_stime), peak_rss_kib);
   fprintf(out, ", \"minor_faults\": %ld, \"major_faults\": %ld",
           usage->ru_minflt, usage->ru_majflt);
-  fprintf(out, ", \"voluntary_switches\": %ld, \"involuntary_switches\": %ld, ",
+  fprintf(out, ", \"voluntary_switches\": %ld, \"involuntary_switches\": %ld",
           usage->ru_nvcsw, usage->ru_nivcsw);
   WriteInspection(out, &outcome->inspection, options->library[0] != '\0');
   fprintf(out, "}\n");

@@ -2,11 +2,12 @@
 """Checks that CMake, Bazel and the tree on disk hold the same files and tests.
 
 Compared, target by target, are the calls of spanmalloc_layer,
-spanmalloc_variant and spanmalloc_test... in every CMakeLists.txt and
-BUILD.bazel, and the compiler options in cmake/spanmalloc.cmake and
-bazel/spanmalloc.bzl. On disk, every source and header of allocator/ and tests/
-has to stand in a target of both builds, a layer's file in that layer alone, and
-every *_test.* file has to be a test.
+spanmalloc_variant, spanmalloc_test... and spanmalloc_..._benchmark in every
+CMakeLists.txt and BUILD.bazel, the programs of bench/, and the compiler options
+in cmake/spanmalloc.cmake and bazel/spanmalloc.bzl. On disk, every source and
+header of allocator/ and tests/ and every source of bench/ has to stand in a
+target of both builds, a layer's file in that layer alone, and every *_test.*
+file has to be a test.
 
 Usage: tools/check_parity.py [--root DIR]
 
@@ -21,10 +22,14 @@ import pathlib
 import re
 import sys
 
-# Where the files are that have to be in a target, and the folders that hold
-# build files.
-CHECKED_FOLDERS = ("allocator", "tests")
-SOURCE_SUFFIXES = {".c", ".cc", ".h", ".def", ".inc"}
+# The folders that hold build files, and which of their files have to be in a
+# target. Headers of bench/ are named in Bazel only.
+ALL_SUFFIXES = {".c", ".cc", ".h", ".def", ".inc"}
+CHECKED_FOLDERS = {
+    "allocator": ALL_SUFFIXES,
+    "bench": {".c", ".cc"},
+    "tests": ALL_SUFFIXES,
+}
 TEST_SUFFIXES = {".c", ".cc", ".py", ".sh"}
 
 KINDS = {
@@ -34,7 +39,15 @@ KINDS = {
     "spanmalloc_test_plugin": "test plugin",
     "spanmalloc_test": "test",
     "spanmalloc_script_test": "script test",
+    "spanmalloc_component_benchmark": "component benchmark",
+    "spanmalloc_malloc_benchmark": "malloc benchmark",
+    "spanmalloc_add_bench_program": "bench program",
 }
+# The one kind whose function in CMake has no keywords: (name source).
+PROGRAM = "spanmalloc_add_bench_program"
+# A list, a variable of both builds: NAME is the bench program made of
+# workloads/NAME.c.
+WORKLOADS = "spanmalloc_workloads"
 # The attributes compared, under Bazel's names.
 ATTRIBUTES = ("srcs", "hdrs", "copts", "args", "malloc", "deps", "dynamic_deps",
               "linked_deps")
@@ -128,10 +141,24 @@ def cmake_commands(text, path):
         raise BuildFileError(f"{path}: a parenthesis is not closed")
 
 
+def workload(name, path):
+    """The target that an item of the list of workloads stands for."""
+    return Target(KINDS[PROGRAM], name, path,
+                  {"srcs": [f"workloads/{name}.c"]})
+
+
 def read_cmake(root, path):
     """The targets that a CMakeLists.txt declares."""
     targets = []
     for name, arguments in cmake_commands((root / path).read_text(), path):
+        if name == "set" and arguments[:1] == [WORKLOADS]:
+            targets += [workload(item, path) for item in arguments[1:]]
+        if name == PROGRAM and len(arguments) == 2:
+            if "${" not in arguments[0]:  # Those are the workloads.
+                targets.append(
+                    Target(KINDS[name], arguments[0], path,
+                           {"srcs": [arguments[1]]}))
+            continue
         if name not in KINDS:
             continue
         values, key = {}, None
@@ -148,6 +175,16 @@ def read_cmake(root, path):
     return targets
 
 
+def plain_list(node, name, path):
+    """The items of a list in a BUILD.bazel, or the one that stands alone."""
+    try:
+        value = ast.literal_eval(node)
+    except ValueError as error:
+        raise BuildFileError(
+            f"{path}:{node.lineno}: {name} is not a plain list") from error
+    return value if isinstance(value, list) else [value]
+
+
 def read_bazel(root, path):
     """The targets that a BUILD.bazel declares."""
     targets = []
@@ -156,19 +193,20 @@ def read_bazel(root, path):
     except SyntaxError as error:
         raise BuildFileError(f"{path}:{error.lineno}: {error.msg}") from error
     for node in tree.body:
+        if (isinstance(node, ast.Assign)
+                and getattr(node.targets[0], "id", None) == WORKLOADS):
+            names = plain_list(node.value, WORKLOADS, path)
+            targets += [workload(name, path) for name in names]
         call = getattr(node, "value", None)
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
                 and call.func.id in KINDS):
             continue
-        values = {}
-        for keyword in call.keywords:
-            try:
-                value = ast.literal_eval(keyword.value)
-            except ValueError as error:
-                raise BuildFileError(
-                    f"{path}:{call.lineno}: {keyword.arg} is not a plain list"
-                ) from error
-            values[keyword.arg] = value if isinstance(value, list) else [value]
+        values = {
+            keyword.arg: plain_list(keyword.value, keyword.arg, path)
+            for keyword in call.keywords
+        }
+        if "source" in values:
+            values["srcs"] = values.pop("source")
         if "name" not in values:
             raise BuildFileError(f"{path}:{call.lineno}: target has no name")
         name = values.pop("name")[0]
@@ -235,7 +273,7 @@ def compare_with_disk(root, targets, build):
         if layers and len(users) > 1:
             names = ", ".join(sorted(user.name for user in users))
             problems.append(f"{path}: in more than one {build} target: {names}")
-    for folder in CHECKED_FOLDERS:
+    for folder, suffixes in CHECKED_FOLDERS.items():
         for path in sorted((root / folder).rglob("*")):
             name = path.relative_to(root).as_posix()
             if "__pycache__" in name or not path.is_file():
@@ -244,7 +282,7 @@ def compare_with_disk(root, targets, build):
                        and path.suffix in TEST_SUFFIXES)
             if is_test and name not in tested:
                 problems.append(f"{name}: not a test in {build}")
-            elif path.suffix in SOURCE_SUFFIXES and name not in owners:
+            elif path.suffix in suffixes and name not in owners:
                 problems.append(f"{name}: in no {build} target")
     return problems
 

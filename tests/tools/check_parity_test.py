@@ -75,6 +75,61 @@ spanmalloc_script_test(
     data = ["//:libspanmalloc.so"],
 )
 """,
+    "bench/CMakeLists.txt": """\
+set(spanmalloc_workloads
+  batch
+  growth
+)
+function(spanmalloc_add_bench_program name source)
+  add_executable(bench_${name} ${source})
+endfunction()
+foreach(name IN LISTS spanmalloc_workloads)
+  spanmalloc_add_bench_program(${name} workloads/${name}.c)
+endforeach()
+spanmalloc_add_bench_program(measure measure.c)
+""",
+    "bench/BUILD.bazel": """\
+spanmalloc_workloads = [
+    "batch",
+    "growth",
+]
+
+[
+    spanmalloc_add_bench_program(
+        name = name,
+        source = "workloads/%s.c" % name,
+        deps = [":headers"],
+    )
+    for name in spanmalloc_workloads
+]
+
+spanmalloc_add_bench_program(
+    name = "measure",
+    source = "measure.c",
+    deps = [":headers"],
+)
+""",
+    "bench/micro/CMakeLists.txt": """\
+spanmalloc_component_benchmark(bits_benchmark SRCS bits_benchmark.cc)
+spanmalloc_malloc_benchmark(free_benchmark SRCS free_benchmark.cc)
+""",
+    "bench/micro/BUILD.bazel": """\
+spanmalloc_component_benchmark(
+    name = "bits_benchmark",
+    srcs = ["bits_benchmark.cc"],
+)
+
+spanmalloc_malloc_benchmark(
+    name = "free_benchmark",
+    srcs = ["free_benchmark.cc"],
+)
+""",
+    "bench/measure.c": "",
+    "bench/workloads/batch.c": "",
+    "bench/workloads/growth.c": "",
+    "bench/workloads/workload.h": "",
+    "bench/micro/bits_benchmark.cc": "",
+    "bench/micro/free_benchmark.cc": "",
     "tests/base/bits_test.cc": "",
     "tests/api/linked_test.cc": "",
     "tests/api/library_test.sh": "",
@@ -192,11 +247,58 @@ class CheckParityTest(unittest.TestCase):
         self.assert_fails("cmake/spanmalloc.cmake: lacks -Wall",
                           ("cmake/spanmalloc.cmake", "-Wall", ""))
 
+    def test_workload_missing_in_bazel(self):
+        self.assert_fails("bench/BUILD.bazel: bench program growth: missing",
+                          ("bench/BUILD.bazel", '    "growth",\n', ""))
+
+    def test_workload_missing_in_cmake(self):
+        self.assert_fails(
+            "bench/CMakeLists.txt: bench program growth: missing",
+            ("bench/CMakeLists.txt", "  growth\n", ""))
+
+    def test_workload_in_no_list(self):
+        edits = [("bench/workloads/phases.c", "", "// new")]
+        self.assert_fails("bench/workloads/phases.c: in no CMake target",
+                          *edits)
+        self.assert_fails("bench/workloads/phases.c: in no Bazel target",
+                          *edits)
+
+    def test_workload_that_does_not_exist(self):
+        self.assert_fails(
+            "bench/CMakeLists.txt: bench program batch: "
+            "bench/workloads/batch.c does not exist",
+            remove=["bench/workloads/batch.c"])
+
+    def test_bench_program_missing_in_bazel(self):
+        self.assert_fails(
+            "bench/BUILD.bazel: bench program measure: missing",
+            ("bench/BUILD.bazel", 'name = "measure"', 'name = "other"'))
+
+    def test_bench_program_with_another_source(self):
+        self.assert_fails(
+            "bench/BUILD.bazel: bench program measure: srcs lacks measure.c",
+            ("bench/BUILD.bazel", '"measure.c"', '"workloads/batch.c"'))
+
+    def test_benchmark_missing_in_cmake(self):
+        self.assert_fails(
+            "bench/micro/CMakeLists.txt: malloc benchmark free_benchmark: "
+            "missing", ("bench/micro/CMakeLists.txt",
+                        "spanmalloc_malloc_benchmark(free_benchmark "
+                        "SRCS free_benchmark.cc)", ""))
+
+    def test_benchmark_of_another_kind(self):
+        self.assert_fails(
+            "bench/micro/BUILD.bazel: malloc benchmark free_benchmark: missing",
+            ("bench/micro/BUILD.bazel", "spanmalloc_malloc_benchmark",
+             "spanmalloc_component_benchmark"))
+
     def test_build_files_that_cannot_be_read(self):
         for edit in (("allocator/CMakeLists.txt", "HDRS base/bits.h)", "HDRS"),
                      ("allocator/CMakeLists.txt", "SRCS base/bits.cc", "x"),
                      ("allocator/BUILD.bazel", '["base/bits.cc"]', "glob()"),
-                     ("allocator/BUILD.bazel", '["base/bits.cc"]', "[")):
+                     ("allocator/BUILD.bazel", '["base/bits.cc"]', "["),
+                     ("bench/BUILD.bazel", '[\n    "batch"',
+                      'glob([]) + [\n    "batch"')):
             with self.subTest(edit=edit):
                 code, lines = self.check(edit)
                 self.assertEqual(code, 2)
