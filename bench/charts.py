@@ -14,7 +14,7 @@ import dataclasses
 import html
 import math
 
-LABEL_WIDTH = 7.0  # of a character at the size of labels, rather too much
+LABEL_WIDTH = 8.0  # of a character at the size of labels, bold ones too
 # Where a decade may have its ticks, from few to many; the most that fit are taken.
 TICKS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.4, 1.7, 2, 2.5, 3, 4, 5, 6, 7, 8, 9),
          [step / 10 for step in range(10, 100)], [step / 50 for step in range(50, 500)])

@@ -174,8 +174,9 @@ class PageHeap {
   size_t huge_page_threshold_ GUARDED_BY(lock_) = SIZE_MAX;
   size_t moves_ GUARDED_BY(lock_) = 0;
   PageHeapStats stats_ GUARDED_BY(lock_) = {};
-  std::atomic<size_t> used_bytes_{0};  // stats_.used
   mutable Mutex lock_;
+  // stats_.used, for readers that have no business with the lock's cache line.
+  alignas(kCacheLineSize) std::atomic<size_t> used_bytes_{0};
 };
 
 }  // namespace spanmalloc
