@@ -32,7 +32,9 @@ void RegionSupply::ChooseWindow() {
 void RegionSupply::OpenWindowAround(const Region& region) {
   const uintptr_t end = AlignUp(region.address + region.bytes(), kJump);
   const size_t size = AlignDown(window_size_, kSmallSpanSize);
-  const uintptr_t start = end > size ? end - size : 0;
+  uintptr_t start = end > size ? end - size : 0;
+  // A small window, and a region that lies across a multiple of kJump.
+  if (start > region.address) start = AlignDown(region.address, kSmallSpanSize);
   class_map_->Init(start, size, *system_);
 }
 

@@ -250,6 +250,21 @@ TEST_P(LateWindowTest, LiesAroundTheFirstRegion) {
       << "a span would have two entries";
 }
 
+// A window ends at a multiple of a GiB. One that is hardly larger than that
+// must still reach down to the start of a region that lies across one.
+TEST_P(LateWindowTest, CoversARegionAcrossAGiga) {
+  constexpr uintptr_t kBorder = uintptr_t{48} << 40;
+  supply_.set_window_size(GetParam());
+  system_.RefuseAddresses(true);
+  if (PreferredHeapAddress() != 0) system_.FailCall(1);
+  system_.PlaceNext(kBorder - kHugePageSize);
+  const Region region = Get(2);
+  if (region.address != kBorder - kHugePageSize) {
+    GTEST_SKIP() << "the address is taken";
+  }
+  EXPECT_TRUE(InWindow(region));
+}
+
 INSTANTIATE_TEST_SUITE_P(Sizes, LateWindowTest,
                          testing::Values(2 * kGiga, kGiga + kSmallSpanSize,
                                          kGiga + 100000,
