@@ -1,9 +1,9 @@
 """Every outside repository that the build needs.
 
-Nothing is fetched where Debian's packages bazel-bootstrap, libgtest-dev and
-libbenchmark-dev are installed: the rules are Bazel's own under the names that it
-looks for, and GoogleTest and Google Benchmark are the system's. Elsewhere these
-two are downloaded.
+Nothing is fetched where Debian's packages bazel-bootstrap, libabsl-dev,
+libgtest-dev and libbenchmark-dev are installed: the rules are Bazel's own under
+the names that it looks for, and Abseil, GoogleTest and Google Benchmark are the
+system's. Elsewhere these three are downloaded.
 """
 
 _CC_RULES = [
@@ -60,6 +60,75 @@ cc_library(
 )
 """
 
+# Abseil's libraries depend on each other; what is not used is not linked.
+_ABSL_LIBRARIES = [
+    "bad_optional_access",
+    "bad_variant_access",
+    "base",
+    "city",
+    "civil_time",
+    "cord",
+    "cord_internal",
+    "cordz_functions",
+    "cordz_handle",
+    "cordz_info",
+    "debugging_internal",
+    "demangle_internal",
+    "exponential_biased",
+    "flags_commandlineflag",
+    "flags_commandlineflag_internal",
+    "flags_config",
+    "flags_internal",
+    "flags_marshalling",
+    "flags_private_handle_accessor",
+    "flags_program_name",
+    "flags_reflection",
+    "graphcycles_internal",
+    "hash",
+    "hashtablez_sampler",
+    "int128",
+    "log_severity",
+    "low_level_hash",
+    "malloc_internal",
+    "raw_hash_set",
+    "raw_logging_internal",
+    "spinlock_wait",
+    "stacktrace",
+    "str_format_internal",
+    "strings",
+    "strings_internal",
+    "symbolize",
+    "synchronization",
+    "throw_delegate",
+    "time",
+    "time_zone",
+]
+
+_ABSL_PACKAGE = """\
+package(default_visibility = ["//visibility:public"])
+
+[cc_library(
+    name = name,
+    deps = ["//:absl"],
+) for name in %r]
+"""
+
+_ABSL_FILES = {
+    "BUILD.bazel": """\
+package(default_visibility = ["//visibility:public"])
+
+cc_library(
+    name = "absl",
+    linkopts = ["-Wl,--start-group"] + [
+        "-l:libabsl_%%s.a" %% name
+        for name in %r
+    ] + ["-Wl,--end-group"],
+)
+""" % _ABSL_LIBRARIES,
+    "absl/flags/BUILD.bazel": _ABSL_PACKAGE % ["flag", "reflection"],
+    "absl/strings/BUILD.bazel": _ABSL_PACKAGE % ["str_format", "strings"],
+}
+
 _COVERAGE_BUILD = """\
 package(default_visibility = ["//visibility:public"])
 
@@ -88,7 +157,8 @@ _written_repository = repository_rule(
 def _installed_or_downloaded(rctx):
     if rctx.path(rctx.attr.header).exists:
         rctx.file("WORKSPACE", "workspace(name = \"%s\")\n" % rctx.name)
-        rctx.file("BUILD.bazel", rctx.attr.build)
+        for path, text in rctx.attr.files.items():
+            rctx.file(path, text)
         return
     rctx.download_and_extract(
         url = rctx.attr.url,
@@ -100,19 +170,19 @@ _library_repository = repository_rule(
     implementation = _installed_or_downloaded,
     attrs = {
         "header": attr.string(mandatory = True),
-        "build": attr.string(mandatory = True),
+        "files": attr.string_dict(mandatory = True),
         "url": attr.string(mandatory = True),
         "sha256": attr.string(mandatory = True),
         "strip_prefix": attr.string(mandatory = True),
     },
-    doc = "A library: the system's, as `build` says, where `header` is there.",
+    doc = "A library: the system's, as `files` say, where `header` is there.",
 )
 
 def _native(rules):
     return "".join(["%s = native.%s\n" % (rule, rule) for rule in rules])
 
 def spanmalloc_repositories():
-    """Declares the rules, the coverage tools, GoogleTest and Google Benchmark."""
+    """Declares the rules, the coverage tools and the libraries."""
     rules_cc = {
         "cc/%s.bzl" % rule: "%s = native.%s\n" % (rule, rule)
         for rule in ["cc_binary", "cc_library", "cc_test"]
@@ -137,7 +207,7 @@ def spanmalloc_repositories():
     _library_repository(
         name = "com_google_googletest",
         header = "/usr/include/gtest/gtest.h",
-        build = _GOOGLETEST_BUILD,
+        files = {"BUILD.bazel": _GOOGLETEST_BUILD},
         url = "https://github.com/google/googletest/archive/release-1.12.1.tar.gz",
         sha256 = "81964fe578e9bd7c94dfdb09c8e4d6e6759e19967e397dbea48d1c10e45d0df2",
         strip_prefix = "googletest-release-1.12.1",
@@ -145,8 +215,16 @@ def spanmalloc_repositories():
     _library_repository(
         name = "com_github_google_benchmark",
         header = "/usr/include/benchmark/benchmark.h",
-        build = _BENCHMARK_BUILD,
+        files = {"BUILD.bazel": _BENCHMARK_BUILD},
         url = "https://github.com/google/benchmark/archive/v1.7.1.tar.gz",
         sha256 = "6430e4092653380d9dc4ccb45a1e2dc9259d581f4866dc0759713126056bc1d7",
         strip_prefix = "benchmark-1.7.1",
+    )
+    _library_repository(
+        name = "com_google_absl",
+        header = "/usr/include/absl/flags/reflection.h",
+        files = _ABSL_FILES,
+        url = "https://github.com/abseil/abseil-cpp/archive/refs/tags/20220623.1.tar.gz",
+        sha256 = "91ac87d30cc6d79f9ab974c51874a704de9c2647c40f6932597329a282217ba8",
+        strip_prefix = "abseil-cpp-20220623.1",
     )

@@ -87,6 +87,48 @@ def spanmalloc_variant(name, srcs, deps, copts = []):
         alwayslink = True,
     )
 
+def spanmalloc_tool_library(name, srcs, hdrs = []):
+    """A part of the command spanmalloc that tests link, too.
+
+    Of the allocator it knows headers only.
+
+    Args:
+      name: name of the library.
+      srcs: its sources.
+      hdrs: its headers.
+    """
+    cc_library(
+        name = name,
+        srcs = srcs,
+        hdrs = hdrs,
+        copts = _COPTS,
+        linkstatic = True,
+        deps = ["//allocator:stat_headers"],
+    )
+
+def spanmalloc_tool(name, srcs, hdrs = [], deps = []):
+    """A command, with Abseil.
+
+    Args:
+      name: name of the command.
+      srcs: its sources.
+      hdrs: its headers.
+      deps: tool libraries.
+    """
+    cc_binary(
+        name = name,
+        srcs = srcs + hdrs,
+        copts = _COPTS,
+        linkopts = ["-lpthread"],
+        deps = deps + [
+            "//allocator:stat_headers",
+            "@com_google_absl//absl/flags:flag",
+            "@com_google_absl//absl/flags:reflection",
+            "@com_google_absl//absl/strings",
+            "@com_google_absl//absl/strings:str_format",
+        ],
+    )
+
 def spanmalloc_test_library(
         name,
         srcs = [],

@@ -3,6 +3,8 @@
 #
 #   spanmalloc_layer         one layer of the allocator
 #   spanmalloc_variant       sources that products compile in different ways
+#   spanmalloc_tool_library  what the command spanmalloc is made of
+#   spanmalloc_tool          the command itself
 #   spanmalloc_test_library  what several tests share
 #   spanmalloc_test_plugin   a library that a test program loads
 #   spanmalloc_test          a test program
@@ -110,6 +112,33 @@ function(spanmalloc_variant name)
   target_link_libraries(
     spanmalloc_${name} PRIVATE spanmalloc_core_flags
                                spanmalloc_${name}_options)
+endfunction()
+
+# spanmalloc_tool_library(<name> SRCS <file>... [HDRS <file>...])
+#
+# A part of the command spanmalloc that tests link, too. Of the allocator it
+# knows headers only.
+function(spanmalloc_tool_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SRCS;HDRS")
+  add_library(${name} STATIC EXCLUDE_FROM_ALL ${ARG_SRCS} ${ARG_HDRS})
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(${name} PRIVATE spanmalloc_flags)
+endfunction()
+
+# spanmalloc_tool(<name> SRCS <file>... [HDRS <file>...]
+#                 [DEPS <tool library>...])
+#
+# A command, as the target <name>_tool, with Abseil.
+function(spanmalloc_tool name)
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SRCS;HDRS;DEPS")
+  add_executable(${name}_tool ${ARG_SRCS} ${ARG_HDRS})
+  set_target_properties(
+    ${name}_tool PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY
+                                                ${PROJECT_BINARY_DIR})
+  target_link_libraries(
+    ${name}_tool PRIVATE spanmalloc_flags ${ARG_DEPS} absl::flags
+                         absl::flags_reflection absl::str_format absl::strings)
+  install(TARGETS ${name}_tool)
 endfunction()
 
 # The path of a test inside tests/, given the one inside the caller's folder.

@@ -2,7 +2,7 @@
 """Checks that the allocator's layers depend on each other in one direction.
 
   layer    A file includes files of its own layer and of lower ones only. The
-           public header belongs to the top layer.
+           public header belongs to the lowest layer that fills its structures.
   cycle    No file includes itself, directly or through others.
   missing  Every file included exists.
   system   No standard header that allocates, throws or locks: of the C++ ones
@@ -30,7 +30,7 @@ SUFFIXES = {".h", ".cc", ".def", ".inc"}
 # The public header: C and C++, included as its users do.
 PUBLIC_FOLDER = "include"
 PUBLIC_PREFIX = "spanmalloc/"
-PUBLIC_LAYER = "api"
+PUBLIC_LAYER = "observe"
 
 # C++ headers that are usable below the C++ runtime and below malloc: templates
 # and declarations, nothing that needs libstdc++ at run time.

@@ -2,12 +2,12 @@
 """Checks that CMake, Bazel and the tree on disk hold the same files and tests.
 
 Compared, target by target, are the calls of spanmalloc_layer,
-spanmalloc_variant, spanmalloc_test... and spanmalloc_..._benchmark in every
-CMakeLists.txt and BUILD.bazel, the programs of bench/, and the compiler options
-in cmake/spanmalloc.cmake and bazel/spanmalloc.bzl. On disk, every source and
-header of allocator/ and tests/ and every source of bench/ has to stand in a
-target of both builds, a layer's file in that layer alone, and every *_test.*
-file has to be a test.
+spanmalloc_variant, spanmalloc_tool..., spanmalloc_test... and
+spanmalloc_..._benchmark in every CMakeLists.txt and BUILD.bazel, the programs of
+bench/, and the compiler options in cmake/spanmalloc.cmake and
+bazel/spanmalloc.bzl. On disk, every source and header of allocator/, tests/ and
+tools/ and every source of bench/ has to stand in a target of both builds, a
+layer's file in that layer alone, and every *_test.* file has to be a test.
 
 Usage: tools/check_parity.py [--root DIR]
 
@@ -28,6 +28,7 @@ ALL_SUFFIXES = {".c", ".cc", ".h", ".def", ".inc"}
 CHECKED_FOLDERS = {
     "allocator": ALL_SUFFIXES,
     "bench": {".c", ".cc"},
+    "tools": ALL_SUFFIXES,
     "tests": ALL_SUFFIXES,
 }
 TEST_SUFFIXES = {".c", ".cc", ".py", ".sh"}
@@ -35,6 +36,8 @@ TEST_SUFFIXES = {".c", ".cc", ".py", ".sh"}
 KINDS = {
     "spanmalloc_layer": "layer",
     "spanmalloc_variant": "variant",
+    "spanmalloc_tool_library": "tool library",
+    "spanmalloc_tool": "tool",
     "spanmalloc_test_library": "test library",
     "spanmalloc_test_plugin": "test plugin",
     "spanmalloc_test": "test",
@@ -62,7 +65,7 @@ CMAKE_KEYWORDS = {
     "LINKED_DEPS": "linked_deps",
 }
 # Layers depend on each other in Bazel only: in CMake they are object libraries.
-KINDS_WITH_EQUAL_DEPS = {"test", "test library"}
+KINDS_WITH_EQUAL_DEPS = {"test", "test library", "tool"}
 
 # Options that one build gives by other means: CMake by an option of its own
 # and by POSITION_INDEPENDENT_CODE.
@@ -76,6 +79,8 @@ TEST_KINDS = {"test", "test library", "script test"}
 CMAKE_PATH = re.compile(
     r"\$<TARGET_FILE:(\w+)>|\$\{PROJECT_SOURCE_DIR\}/(\S+)")
 BAZEL_PATH = re.compile(r"\$\((?:location|rootpath) (\S+)\)")
+# A command's target in CMake is NAME_tool, for the library may be called NAME.
+BAZEL_TOOL = re.compile(r"//tools/(\w+):\1")
 BAZEL_LIBRARY = re.compile(r"(?://)?[\w/]*:?(?:lib)?(\w+)\.so")
 
 
@@ -109,8 +114,12 @@ def common_name(text):
         library = BAZEL_LIBRARY.fullmatch(match[1])
         if library:
             return f"<{library[1]}>"
+        tool = BAZEL_TOOL.fullmatch(match[1])
+        if tool:
+            return f"<{tool[1]}_tool>"
         return match[1].removeprefix("//").replace(":", "/")
-    return text.removeprefix(":")
+    # A target, perhaps of another folder: in CMake names are global.
+    return re.sub("^(//[^:]*)?:", "", text)
 
 
 def cmake_commands(text, path):

@@ -70,7 +70,11 @@ void* Allocator::AllocateObject(size_t tag) {
     } else {
       p = registry_.AllocateDirect(ClassOfTag(tag));
     }
-    if (p != nullptr || !Reclaim()) return p;
+    if (p != nullptr) {
+      LookAtPeak();
+      return p;
+    }
+    if (!Reclaim()) return nullptr;
   }
 }
 
@@ -81,7 +85,10 @@ void* Allocator::AllocateLarge(size_t alignment, size_t size,
   const Length n = LargeLength(size);
   for (;;) {
     Span* const span = central_.page_heap().NewLargeSpan(n, alignment, dirty);
-    if (span != nullptr) return span->start();
+    if (span != nullptr) {
+      LookAtPeak();
+      return span->start();
+    }
     if (!Reclaim()) return nullptr;
   }
 }
@@ -109,6 +116,13 @@ void* Allocator::AllocateZeroedSlow(size_t size) {
   void* const p = AllocateLarge(kPageSize, size, &dirty);
   if (p != nullptr) central_.page_heap().Clear(LargeLength(size), dirty);
   return p;
+}
+
+void Allocator::LookAtPeak() {
+  const size_t used = central_.page_heap().used_bytes();
+  if (SPANMALLOC_UNLIKELY(peak_.IsDue(used))) {
+    peak_.Look(used, ReadHeapAlloc(central_, registry_));
+  }
 }
 
 // Brings home what can be brought home without other threads' help. True if
@@ -253,6 +267,10 @@ size_t Allocator::Release(size_t keep) {
 void Allocator::CheckInvariants() {
   registry_.CheckInvariants();
   central_.CheckInvariants();
+  SPANMALLOC_CHECK(CheckMemStats(ReadStats()) == nullptr);
 }
 
 }  // namespace spanmalloc
+
+SPANMALLOC_CONSTINIT const spanmalloc::StatRoot spanmalloc_stat_root =
+    spanmalloc::the_allocator.MakeStatRoot(&spanmalloc_stat_root);

@@ -24,7 +24,9 @@
 #include "allocator/base/annotations.h"
 #include "allocator/central/central_heap.h"
 #include "allocator/central/size_classes.h"
-#include "allocator/observe/heap_stats.h"
+#include "allocator/observe/mem_stats.h"
+#include "allocator/observe/stat_layout.h"
+#include "allocator/observe/stat_root.h"
 #include "allocator/thread/thread_cache.h"
 #include "allocator/thread/thread_registry.h"
 
@@ -74,7 +76,10 @@ class Allocator {
   // Returns how many bytes.
   size_t Release(size_t keep);
 
-  HeapStats ReadStats() { return ReadHeapStats(&central_, &registry_); }
+  MemStats ReadStats() { return ReadMemStats(central_, registry_, &peak_); }
+  constexpr StatRoot MakeStatRoot(const StatRoot* self) const {
+    return StatLayout::Root(central_, registry_, peak_, self);
+  }
   void CheckInvariants();
 
   // ---- Events in the life of the process
@@ -101,12 +106,14 @@ class Allocator {
   void* Relocate(void* p, size_t old_size, size_t size);
   void FreeObject(size_t tag, void* p);
   bool Reclaim();
+  void LookAtPeak();
   size_t TagOf(const void* p) const;
   template <typename F>
   void ForEachForkLock(F&& f);
 
   CentralHeap central_;
   ThreadRegistry registry_;
+  PeakAlloc peak_;
   Options options_;
   std::atomic<bool> configured_{false};
 };

@@ -16,6 +16,7 @@
 #include "allocator/base/bits.h"
 #include "allocator/base/config.h"
 #include "allocator/observe/heap_report.h"
+#include "allocator/observe/render.h"
 #include "allocator/os/system_info.h"
 #include "spanmalloc/spanmalloc.h"
 
@@ -56,12 +57,7 @@ size_t AlignmentOf(int flags) { return size_t{1} << (flags & 63); }
 using spanmalloc::Allocator;
 using spanmalloc::the_allocator;
 
-const char* spanmalloc_version() {
-#define SPANMALLOC_TEXT_OF(x) #x
-#define SPANMALLOC_TEXT(x) SPANMALLOC_TEXT_OF(x)
-  return SPANMALLOC_TEXT(SPANMALLOC_VERSION_MAJOR) "." SPANMALLOC_TEXT(
-      SPANMALLOC_VERSION_MINOR) "." SPANMALLOC_TEXT(SPANMALLOC_VERSION_PATCH);
-}
+const char* spanmalloc_version() { return spanmalloc::kVersion; }
 
 int spanmalloc_owns(const void* p) { return the_allocator.Owns(p); }
 
@@ -200,6 +196,14 @@ struct mallinfo2 spanmalloc_mallinfo2() {
 int spanmalloc_malloc_info(int options, FILE* stream) {
   if (options != 0) return EINVAL;  // As glibc does.
   return spanmalloc::WriteHeapXml(the_allocator.ReadStats(), stream) ? 0 : -1;
+}
+
+int spanmalloc_read_memstats(spanmalloc_memstats* out, size_t size) {
+  return spanmalloc::CopyMemStats(the_allocator.ReadStats(), out, size);
+}
+
+const char* spanmalloc_memstats_check(const spanmalloc_memstats* stats) {
+  return spanmalloc::CheckMemStats(*stats);
 }
 
 #ifdef SPANMALLOC_OVERRIDE

@@ -5,22 +5,27 @@
 namespace spanmalloc {
 namespace {
 
-enum class Type { kBytes, kFlag };
+enum class Type { kBytes, kFlag, kChoice, kText };
 
 struct Option {
   const char* key;
   Type type;
-  uint64_t Options::*value;
+  uint64_t Options::*value;   // But for kText.
+  OptionText Options::*text;  // For kText.
   uint64_t least;
   uint64_t most;
+  const char* choices;  // For kChoice: names with | between.
   const char* help;
 };
 
 constexpr Option kOptions[] = {
 #define SPANMALLOC_OPTION(key, type, default_value, least, most, help) \
-  {#key, Type::type, &Options::key, least, most, help},
+  {#key, Type::type, &Options::key, nullptr, least, most, nullptr, help},
+#define SPANMALLOC_CHOICE_OPTION(key, choices, help) \
+  {#key, Type::kChoice, &Options::key, nullptr, 0, 0, choices, help},
+#define SPANMALLOC_TEXT_OPTION(key, help) \
+  {#key, Type::kText, nullptr, &Options::key, 0, 0, nullptr, help},
 #include "allocator/api/options.def"
-#undef SPANMALLOC_OPTION
 };
 
 // A piece of the text.
@@ -73,28 +78,122 @@ bool ParseNumber(Slice text, Type type, uint64_t* value) {
   return i == text.size;
 }
 
-void Apply(Slice key, Slice value, Options* options) {
+// The name at that place in the list, or an empty one.
+Slice Choice(const char* choices, uint64_t index) {
+  for (; index > 0; --index) {
+    choices += strcspn(choices, "|");
+    if (*choices == '|') ++choices;
+  }
+  return {choices, strcspn(choices, "|")};
+}
+
+bool ParseChoice(Slice text, const char* choices, uint64_t* value) {
+  if (text.size == 0) {
+    *value = 0;
+    return true;
+  }
+  for (uint64_t i = 0;; ++i) {
+    const Slice name = Choice(choices, i);
+    if (name.size == 0) return false;
+    if (name.size == text.size &&
+        memcmp(name.data, text.data, text.size) == 0) {
+      *value = i;
+      return true;
+    }
+  }
+}
+
+bool ParseText(Slice text, OptionText* value) {
+  if (text.size >= OptionText::kCapacity) return false;
+  memcpy(value->data, text.data, text.size);
+  value->data[text.size] = '\0';
+  return true;
+}
+
+// False if `value` is none for the option.
+bool Parse(const Option& option, Slice value, Options* options) {
+  uint64_t number = 0;
+  switch (option.type) {
+    case Type::kText:
+      return ParseText(value, &(options->*option.text));
+    case Type::kChoice:
+      if (!ParseChoice(value, option.choices, &number)) return false;
+      break;
+    case Type::kBytes:
+    case Type::kFlag:
+      if (!ParseNumber(value, option.type, &number) || number < option.least ||
+          number > option.most) {
+        return false;
+      }
+      break;
+  }
+  options->*option.value = number;
+  return true;
+}
+
+void AddValue(const Option& option, const Options& options, Message* line) {
+  switch (option.type) {
+    case Type::kText:
+      line->Text((options.*option.text).data);
+      break;
+    case Type::kChoice: {
+      const Slice name = Choice(option.choices, options.*option.value);
+      line->Text(name.data, name.size);
+      break;
+    }
+    case Type::kBytes:
+    case Type::kFlag:
+      line->Decimal(options.*option.value);
+      break;
+  }
+}
+
+void AddRange(const Option& option, Message* line) {
+  switch (option.type) {
+    case Type::kText:
+      line->Text("up to ").Decimal(OptionText::kCapacity - 1).Text(" bytes");
+      break;
+    case Type::kChoice:
+      line->Text(option.choices);
+      break;
+    case Type::kBytes:
+    case Type::kFlag:
+      line->Decimal(option.least).Text(" to ").Decimal(option.most);
+      break;
+  }
+}
+
+void Complain(const Option& option, Slice value, const Options& options) {
+  Message line;
+  line.Text("option ").Text(option.key).Text(": ");
+  if (option.type == Type::kText) {
+    line.Text("the value is longer than ")
+        .Decimal(OptionText::kCapacity - 1)
+        .Text(" bytes; it stays at \"");
+    AddValue(option, options, &line);
+    line.Text("\"");
+  } else {
+    line.Text("\"").Text(value.data, value.size).Text("\" is not ");
+    line.Text(option.type == Type::kChoice ? "one of " : "a number from ");
+    AddRange(option, &line);
+    line.Text("; it stays at ");
+    AddValue(option, options, &line);
+  }
+  line.Print();
+}
+
+void Apply(const Option& option, Slice value, Options* options) {
+  if (!Parse(option, value, options)) Complain(option, value, *options);
+}
+
+// Without a value if that is null.
+void Apply(Slice key, const Slice* value, Options* options) {
   for (const Option& option : kOptions) {
     if (!key.Is(option.key)) continue;
-    uint64_t number = 0;
-    if (ParseNumber(value, option.type, &number) && number >= option.least &&
-        number <= option.most) {
-      options->*option.value = number;
-      return;
-    }
-    Message()
-        .Text("option ")
-        .Text(option.key)
-        .Text(": \"")
-        .Text(value.data, value.size)
-        .Text("\" is not a number from ")
-        .Decimal(option.least)
-        .Text(" to ")
-        .Decimal(option.most)
-        .Text("; it stays at ")
-        .Decimal(options->*option.value)
-        .Print();
-    return;
+    const bool is_number =
+        option.type == Type::kBytes || option.type == Type::kFlag;
+    const Slice alone = is_number ? Slice{"1", 1} : Slice{"", 0};
+    return Apply(option, value != nullptr ? *value : alone, options);
   }
   Message()
       .Text("unknown option \"")
@@ -115,11 +214,11 @@ void ParseOptions(const char* text, Options* options) {
     const char* const equals =
         static_cast<const char*>(memchr(item.data, '=', item.size));
     if (equals == nullptr) {
-      Apply(item, {"1", 1}, options);
+      Apply(item, nullptr, options);
     } else {
       const size_t key_size = static_cast<size_t>(equals - item.data);
-      Apply({item.data, key_size}, {equals + 1, item.size - key_size - 1},
-            options);
+      const Slice value = {equals + 1, item.size - key_size - 1};
+      Apply({item.data, key_size}, &value, options);
     }
   }
 }
@@ -128,15 +227,11 @@ void ListOptions(const Options& options,
                  void (*print)(void* context, Message* line), void* context) {
   for (const Option& option : kOptions) {
     Message line;
-    line.Text(option.key)
-        .Text("=")
-        .Decimal(options.*option.value)
-        .Text(" (")
-        .Decimal(option.least)
-        .Text(" to ")
-        .Decimal(option.most)
-        .Text("): ")
-        .Text(option.help);
+    line.Text(option.key).Text("=");
+    AddValue(option, options, &line);
+    line.Text(" (");
+    AddRange(option, &line);
+    line.Text("): ").Text(option.help);
     print(context, &line);
   }
 }

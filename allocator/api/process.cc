@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "allocator/api/allocator.h"
+#include "allocator/api/stats_reports.h"
 #include "allocator/base/check.h"
 
 // glibc's; absent elsewhere.
@@ -33,8 +34,10 @@ void Child() { the_allocator.OnForkChild(); }
 // and of other libraries, which may allocate.
 __attribute__((constructor(101))) void Start() { the_allocator.OnStart(); }
 
-// A debug build has its invariants checked once more when the process ends.
+// As late as possible, so that the last statistics tell all. A debug build has
+// its invariants checked once more.
 __attribute__((destructor(101))) void End() {
+  WriteStatsAtExit();
   if (kAssertLevel >= 2) the_allocator.CheckInvariants();
 }
 
@@ -56,10 +59,13 @@ void Allocator::OnStart() {
   const int saved_errno = errno;
   Configure();
   pthread_atfork(Prepare, Parent, Child);
+  // Nobody else refers to it, and the linker shall not drop it.
+  asm volatile("" : : "r"(&spanmalloc_stat_root));
   if (options_.help != 0) {
     ListOptions(
         options_, [](void*, Message* line) { line->Print(); }, nullptr);
   }
+  StartStatsReports(options_);
   errno = saved_errno;
 }
 

@@ -65,7 +65,7 @@ size_t CentralFreeList::TakeFrom(Span* span, void** end, size_t n) {
     if (word == 0) ++w;
   }
   span->free_count = static_cast<uint16_t>(span->free_count - n);
-  stats_.free_objects -= n;
+  Add(&free_objects_, 0 - n);
   if (span->free_count == 0) {
     Unlink(span);
     span->move_at = 1;
@@ -102,8 +102,8 @@ bool CentralFreeList::Fetch() {
   uint64_t* bits = span->inline_bits;
   const size_t words = info_->words;
   if (words > Span::kInlineWords) {
-    bits = static_cast<uint64_t*>(
-        page_heap_->AllocateRecord(words * sizeof(uint64_t)));
+    bits = static_cast<uint64_t*>(page_heap_->AllocateRecord(
+        words * sizeof(uint64_t), RecordKind::kSpans));
     if (bits == nullptr) {
       page_heap_->DeleteSmallSpan(span);
       return false;
@@ -118,8 +118,8 @@ bool CentralFreeList::Fetch() {
   {
     MutexLock lock(&lock_);
     if (empty_spans_ == 0) {
-      ++stats_.spans;
-      stats_.free_objects += capacity;
+      Add(&spans_, 1);
+      Add(&free_objects_, capacity);
       ++empty_spans_;
       Link(span);
       return true;
@@ -133,7 +133,8 @@ bool CentralFreeList::Fetch() {
 void CentralFreeList::Delete(Span* span) {
   if (span->word_count > Span::kInlineWords) {
     page_heap_->arena().Free(span->free_bits,
-                             span->word_count * sizeof(uint64_t));
+                             span->word_count * sizeof(uint64_t),
+                             RecordKind::kSpans);
   }
   page_heap_->DeleteSmallSpan(span);
 }
@@ -144,8 +145,8 @@ SPANMALLOC_NOINLINE bool CentralFreeList::MoveUp(Span* span, size_t before) {
   if (before != 0) Unlink(span);
   if (span->free_count == span->capacity) {
     if (empty_spans_ != 0) {
-      --stats_.spans;
-      stats_.free_objects -= span->capacity;
+      Add(&spans_, size_t{0} - 1);
+      Add(&free_objects_, size_t{0} - span->capacity);
       return true;
     }
     ++empty_spans_;
@@ -172,7 +173,7 @@ void CentralFreeList::InsertChunk(void* const* batch, size_t n) {
   void* twice = nullptr;
   {
     MutexLock lock(&lock_);
-    stats_.free_objects += n;
+    Add(&free_objects_, n);
     for (void* const* object = batch; object != end && twice == nullptr;) {
       const uintptr_t address = reinterpret_cast<uintptr_t>(*object);
       Span* const span = pagemap.LiveSmallSpanOf(address);
@@ -230,8 +231,8 @@ void CentralFreeList::ReleaseEmptySpan() {
     }
     Unlink(empty);
     --empty_spans_;
-    --stats_.spans;
-    stats_.free_objects -= empty->capacity;
+    Add(&spans_, size_t{0} - 1);
+    Add(&free_objects_, size_t{0} - empty->capacity);
   }
   Delete(empty);
 }
@@ -243,11 +244,6 @@ bool CentralFreeList::IsFree(const void* p) {
   MutexLock lock(&lock_);
   if (span->kind() != kind()) return true;
   return (span->free_bits[index / 64] >> (index % 64)) & 1;
-}
-
-CentralFreeListStats CentralFreeList::stats() const {
-  MutexLock lock(&lock_);
-  return stats_;
 }
 
 // C1 and C2 for one span.
@@ -277,7 +273,7 @@ void CentralFreeList::CheckInvariants() const {
       free_objects += span->free_count;
     }
   }
-  SPANMALLOC_CHECK(free_objects == stats_.free_objects);
+  SPANMALLOC_CHECK(free_objects == stats().free_objects);
   SPANMALLOC_CHECK(empty_spans == empty_spans_ && empty_spans <= 1);
 }
 

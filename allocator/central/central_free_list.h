@@ -32,6 +32,7 @@
 #ifndef SPANMALLOC_ALLOCATOR_CENTRAL_CENTRAL_FREE_LIST_H_
 #define SPANMALLOC_ALLOCATOR_CENTRAL_CENTRAL_FREE_LIST_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -73,11 +74,16 @@ class alignas(kCacheLineSize) CentralFreeList {
   // REQUIRES: p is the start of an object of this class.
   bool IsFree(const void* p) LOCKS_EXCLUDED(lock_);
 
-  CentralFreeListStats stats() const LOCKS_EXCLUDED(lock_);
+  // Without the lock: the two may be a moment apart.
+  CentralFreeListStats stats() const {
+    return {spans_.load(std::memory_order_relaxed),
+            free_objects_.load(std::memory_order_relaxed)};
+  }
   void CheckInvariants() const LOCKS_EXCLUDED(lock_);
   Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
 
  private:
+  friend struct StatLayout;
   // Objects that are put back under one lock, so that it is not held for long.
   static constexpr size_t kChunk = 256;
 
@@ -86,6 +92,10 @@ class alignas(kCacheLineSize) CentralFreeList {
   // What a span of the class says it is.
   uint16_t kind() const {
     return Span::Kind(SpanState::kSmall, TagOfClass(size_class_));
+  }
+  static void Add(std::atomic<size_t>* count, size_t n) {
+    count->store(count->load(std::memory_order_relaxed) + n,
+                 std::memory_order_relaxed);
   }
   void Link(Span* span) REQUIRES(lock_);
   void Unlink(Span* span) REQUIRES(lock_);
@@ -103,7 +113,9 @@ class alignas(kCacheLineSize) CentralFreeList {
   Spans lists_[kSpanLists] GUARDED_BY(lock_);
   uint32_t nonempty_ GUARDED_BY(lock_) = 0;  // One bit for each list.
   uint32_t empty_spans_ GUARDED_BY(lock_) = 0;
-  CentralFreeListStats stats_ GUARDED_BY(lock_) = {};
+  // Written under the lock.
+  std::atomic<size_t> spans_{0};
+  std::atomic<size_t> free_objects_{0};
   mutable Mutex lock_;
 };
 

@@ -35,8 +35,14 @@ class CentralHeap {
   const PageHeap& page_heap() const { return page_heap_; }
   // REQUIRES: 1 <= size_class < kNumClasses.
   CentralFreeList& list(size_t size_class) { return lists_[size_class]; }
+  const CentralFreeList& list(size_t size_class) const {
+    return lists_[size_class];
+  }
   // What threads' caches are filled from and emptied into.
   TransferCache& transfer(size_t size_class) { return transfers_[size_class]; }
+  const TransferCache& transfer(size_t size_class) const {
+    return transfers_[size_class];
+  }
 
   // From now on objects pass between threads.
   void set_shared() { shared_.store(true, std::memory_order_relaxed); }
@@ -69,6 +75,7 @@ class CentralHeap {
   }
 
  private:
+  friend struct StatLayout;
   PageHeap page_heap_;
   std::atomic<bool> shared_{false};
   CentralFreeList lists_[kNumClasses];

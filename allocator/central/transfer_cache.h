@@ -53,15 +53,17 @@ class alignas(kCacheLineSize) TransferCache {
   // Sends all objects home.
   void Flush() LOCKS_EXCLUDED(lock_);
 
-  size_t objects() const LOCKS_EXCLUDED(lock_);
+  // Without the lock.
+  size_t objects() const { return count_.load(std::memory_order_relaxed); }
   void CheckInvariants() const LOCKS_EXCLUDED(lock_);
   Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
 
  private:
+  friend struct StatLayout;
   bool HaveSlots() REQUIRES(lock_);
 
   mutable Mutex lock_;
-  uint32_t count_ GUARDED_BY(lock_) = 0;
+  std::atomic<uint32_t> count_{0};  // Written under the lock.
   void** slots_ GUARDED_BY(lock_) = nullptr;
   PageHeap* const page_heap_;
   CentralFreeList* const list_;

@@ -1,67 +1,54 @@
 #include "allocator/observe/heap_report.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <string.h>
 
 #include "allocator/base/message.h"
+#include "allocator/observe/render.h"
 
 namespace spanmalloc {
 
-void PrintHeapStats(const HeapStats& stats) {
-  Message()
-      .Decimal(stats.mallocs)
-      .Text(" mallocs, ")
-      .Decimal(stats.frees)
-      .Text(" frees, ")
-      .Decimal(stats.mallocs - stats.frees)
-      .Text(" blocks live")
-      .Print();
-  Message()
-      .Decimal(stats.live_bytes)
-      .Text(" bytes live, ")
-      .Decimal(stats.large_bytes)
-      .Text(" of them in ")
-      .Decimal(stats.large_blocks)
-      .Text(" large blocks")
-      .Print();
-  Message()
-      .Decimal(stats.cached_bytes)
-      .Text(" bytes in the caches of ")
-      .Decimal(stats.threads)
-      .Text(" threads, ")
-      .Decimal(stats.transfer_bytes)
-      .Text(" in transfer caches, ")
-      .Decimal(stats.central_bytes)
-      .Text(" in central lists, ")
-      .Decimal(stats.span_tails)
-      .Text(" in tails of spans")
-      .Print();
-  Message()
-      .Decimal(stats.free_bytes)
-      .Text(" bytes free, ")
-      .Decimal(stats.released_bytes)
-      .Text(" of them without memory behind them")
-      .Print();
-  Message()
-      .Decimal(stats.system_bytes)
-      .Text(" bytes of address space: ")
-      .Decimal(stats.heap_bytes)
-      .Text(" heap, ")
-      .Decimal(stats.metadata_bytes)
-      .Text(" records")
-      .Print();
+namespace {
+
+// A sink: each line as a message. The text must come in whole lines.
+int PrintLines(void*, const char* data, size_t size) {
+  while (size > 0) {
+    const char* const end = static_cast<const char*>(memchr(data, '\n', size));
+    if (end == nullptr) return EINVAL;
+    const size_t length = static_cast<size_t>(end - data);
+    Message().Text(data, length).Print();
+    data += length + 1;
+    size -= length + 1;
+  }
+  return 0;
 }
 
-bool WriteHeapXml(const HeapStats& stats, FILE* stream) {
+}  // namespace
+
+void PrintHeapStats(const MemStats& stats) {
+  TextWriter out(PrintLines, nullptr);
+  RenderSummary(stats, &out);
+  out.Finish();
+}
+
+bool WriteHeapXml(const MemStats& stats, FILE* stream) {
   const struct {
     const char* name;
     uint64_t value;
   } rows[] = {
-      {"mallocs", stats.mallocs},         {"frees", stats.frees},
-      {"live", stats.live_bytes},         {"cached", stats.cached_bytes},
-      {"transfer", stats.transfer_bytes}, {"central", stats.central_bytes},
-      {"tails", stats.span_tails},        {"used", stats.used_bytes},
-      {"free", stats.free_bytes},         {"released", stats.released_bytes},
-      {"heap", stats.heap_bytes},         {"records", stats.metadata_bytes},
+      {"mallocs", stats.mallocs},
+      {"frees", stats.frees},
+      {"live", stats.heap_alloc},
+      {"cached", stats.thread_cache_bytes},
+      {"transfer", stats.transfer_cache_bytes},
+      {"central", stats.central_free_bytes},
+      {"tails", stats.span_tail_bytes},
+      {"used", stats.heap_inuse},
+      {"free", stats.heap_idle},
+      {"released", stats.heap_released},
+      {"heap", stats.heap_sys},
+      {"records", stats.sys - stats.heap_sys},
       {"large", stats.large_bytes},
   };
   fprintf(stream, "<malloc version=\"spanmalloc-1\">\n");
@@ -70,26 +57,25 @@ bool WriteHeapXml(const HeapStats& stats, FILE* stream) {
             static_cast<unsigned long long>(row.value));
   }
   fprintf(stream,
-          "<system type=\"current\" size=\"%zu\"/>\n"
+          "<system type=\"current\" size=\"%llu\"/>\n"
           "</malloc>\n",
-          stats.system_bytes);
+          static_cast<unsigned long long>(stats.sys));
   return ferror(stream) == 0;
 }
 
-struct mallinfo2 ToMallinfo2(const HeapStats& stats) {
+struct mallinfo2 ToMallinfo2(const MemStats& stats) {
   struct mallinfo2 info = {};
-  info.arena = stats.heap_bytes;
-  info.hblks = stats.large_blocks;
+  info.arena = stats.heap_sys;
+  info.hblks = stats.large_objects;
   info.hblkhd = stats.large_bytes;
-  info.uordblks = stats.live_bytes;
-  info.fordblks = stats.heap_bytes > stats.live_bytes
-                      ? stats.heap_bytes - stats.live_bytes
-                      : 0;
-  info.keepcost = stats.free_bytes - stats.released_bytes;
+  info.uordblks = stats.heap_alloc;
+  info.fordblks =
+      stats.heap_sys > stats.heap_alloc ? stats.heap_sys - stats.heap_alloc : 0;
+  info.keepcost = stats.heap_idle - stats.heap_released;
   return info;
 }
 
-struct mallinfo ToMallinfo(const HeapStats& stats) {
+struct mallinfo ToMallinfo(const MemStats& stats) {
   const struct mallinfo2 wide = ToMallinfo2(stats);
   const auto cut = [](size_t n) {
     return n > INT_MAX ? INT_MAX : static_cast<int>(n);

@@ -32,7 +32,10 @@ void Futex(std::atomic<uint32_t>* word, int operation, uint32_t value) {
 
 }  // namespace
 
+std::atomic<uint64_t> Mutex::waits_{0};
+
 void Mutex::LockSlow() {
+  waits_.fetch_add(1, std::memory_order_relaxed);
   for (int i = 0; i < kSpins; ++i) {
     Pause();
     uint32_t expected = 0;

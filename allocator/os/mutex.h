@@ -46,7 +46,11 @@ class CAPABILITY("mutex") Mutex {
   // allocator would then be a re-entry. Debug builds only.
   static void AssertNoneHeld();
 
+  // How often a thread had to wait for any mutex of ours since the start.
+  static uint64_t waits() { return waits_.load(std::memory_order_relaxed); }
+
  private:
+  friend struct StatLayout;
   void LockUnchecked() {
     uint32_t expected = 0;
     if (SPANMALLOC_UNLIKELY(!state_.compare_exchange_strong(
@@ -65,6 +69,8 @@ class CAPABILITY("mutex") Mutex {
   void CheckOrder() const;
   void NoteHeld() const;
   void NoteReleased() const;
+
+  static std::atomic<uint64_t> waits_;
 
   std::atomic<uint32_t> state_{0};
   const LockRank rank_;

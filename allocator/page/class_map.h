@@ -73,6 +73,7 @@ class ClassMap {
   uintptr_t window_end() const { return start_ + (count_ << kSmallSpanShift); }
 
  private:
+  friend struct StatLayout;
   uintptr_t start_ = 0;
   size_t count_ = 0;
   std::atomic<uint8_t>* map_ = nullptr;

@@ -9,7 +9,7 @@ size_t MetadataArena::Rounded(size_t size) {
   return AlignUp(size == 0 ? 1 : size, kGranule);
 }
 
-void* MetadataArena::Allocate(size_t size) {
+void* MetadataArena::Allocate(size_t size, RecordKind kind) {
   size = Rounded(size);
   MutexLock lock(&lock_);
   void* block = nullptr;
@@ -27,7 +27,7 @@ void* MetadataArena::Allocate(size_t size) {
        block == nullptr && larger <= kMaxReusable; larger += kGranule) {
     block = TakeFreed(size, larger);
   }
-  if (block != nullptr) used_bytes_ += size;
+  if (block != nullptr) Add(&used(kind), size);
   return block;
 }
 
@@ -52,7 +52,7 @@ void MetadataArena::AddFree(void* p, size_t size) {
 
 void* MetadataArena::Reserve(size_t bytes) {
   void* const memory = system_->reserve(bytes);
-  if (memory != nullptr) system_bytes_ += bytes;
+  if (memory != nullptr) Add(&system_bytes_, bytes);
   return memory;
 }
 
@@ -76,24 +76,15 @@ void MetadataArena::Donate(void* memory, size_t size) {
   MutexLock lock(&lock_);
   next_ = static_cast<char*>(memory);
   left_ = size;
+  Add(&system_bytes_, size);
 }
 
-void MetadataArena::Free(void* p, size_t size) {
+void MetadataArena::Free(void* p, size_t size, RecordKind kind) {
   size = Rounded(size);
   SPANMALLOC_ASSERT(size <= kMaxReusable);
   MutexLock lock(&lock_);
   AddFree(p, size);
-  used_bytes_ -= size;
-}
-
-size_t MetadataArena::system_bytes() const {
-  MutexLock lock(&lock_);
-  return system_bytes_;
-}
-
-size_t MetadataArena::used_bytes() const {
-  MutexLock lock(&lock_);
-  return used_bytes_;
+  Add(&used(kind), 0 - size);
 }
 
 }  // namespace spanmalloc

@@ -16,6 +16,7 @@
 #ifndef SPANMALLOC_ALLOCATOR_PAGE_METADATA_ARENA_H_
 #define SPANMALLOC_ALLOCATOR_PAGE_METADATA_ARENA_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -25,6 +26,16 @@
 #include "allocator/os/mutex.h"
 
 namespace spanmalloc {
+
+// What a record is for; statistics tell them apart.
+enum class RecordKind : unsigned char {
+  kSpans,  // Headers, bitmaps, trackers of huge pages.
+  kThreadCaches,
+  kTransferCaches,
+  kPageMap,
+  kOther,
+};
+inline constexpr size_t kRecordKinds = 5;
 
 class MetadataArena {
  public:
@@ -37,20 +48,36 @@ class MetadataArena {
       : system_(system), lock_(LockRank::kMetadataArena) {}
 
   // At least `size` bytes.
-  void* Allocate(size_t size) LOCKS_EXCLUDED(lock_);
+  void* Allocate(size_t size, RecordKind kind = RecordKind::kOther)
+      LOCKS_EXCLUDED(lock_);
   // Adds memory that reads as zero and stays ours for good: for when the system
-  // has no more but the heap has.
+  // has no more but the heap has. It counts as taken from the system.
   void Donate(void* memory, size_t size) LOCKS_EXCLUDED(lock_);
-  // REQUIRES: p came from Allocate(size), size <= kMaxReusable.
-  void Free(void* p, size_t size) LOCKS_EXCLUDED(lock_);
+  // REQUIRES: p came from Allocate(size, kind), size <= kMaxReusable.
+  void Free(void* p, size_t size, RecordKind kind = RecordKind::kOther)
+      LOCKS_EXCLUDED(lock_);
 
-  // Bytes of address space taken from the system, and handed out of it.
-  size_t system_bytes() const LOCKS_EXCLUDED(lock_);
-  size_t used_bytes() const LOCKS_EXCLUDED(lock_);
+  // Bytes of address space taken from the system, and handed out of it; without
+  // the lock.
+  size_t system_bytes() const {
+    return system_bytes_.load(std::memory_order_relaxed);
+  }
+  size_t used_bytes(RecordKind kind) const {
+    return used_bytes_[static_cast<size_t>(kind)].load(
+        std::memory_order_relaxed);
+  }
+  size_t used_bytes() const {
+    size_t sum = 0;
+    for (const auto& bytes : used_bytes_) {
+      sum += bytes.load(std::memory_order_relaxed);
+    }
+    return sum;
+  }
 
   Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
 
  private:
+  friend struct StatLayout;
   static constexpr size_t kChunkSize = 512 << 10;
   struct FreeBlock {
     FreeBlock* next;
@@ -60,13 +87,21 @@ class MetadataArena {
   void AddFree(void* p, size_t size) REQUIRES(lock_);
   void* Reserve(size_t bytes) REQUIRES(lock_);
   bool GetChunk(size_t size) REQUIRES(lock_);
+  std::atomic<size_t>& used(RecordKind kind) {
+    return used_bytes_[static_cast<size_t>(kind)];
+  }
+  static void Add(std::atomic<size_t>* bytes, size_t n) {
+    bytes->store(bytes->load(std::memory_order_relaxed) + n,
+                 std::memory_order_relaxed);
+  }
 
   const SystemMemory* const system_;
   mutable Mutex lock_;
   char* next_ GUARDED_BY(lock_) = nullptr;
   size_t left_ GUARDED_BY(lock_) = 0;
-  size_t system_bytes_ GUARDED_BY(lock_) = 0;
-  size_t used_bytes_ GUARDED_BY(lock_) = 0;
+  // Written under the lock.
+  std::atomic<size_t> system_bytes_{0};
+  std::atomic<size_t> used_bytes_[kRecordKinds] = {};
   FreeBlock* free_[kMaxReusable / kGranule + 1] GUARDED_BY(lock_) = {};
 };
 

@@ -15,8 +15,22 @@ void PageHeap::Configure(size_t window_size, size_t huge_page_threshold) {
 }
 
 void PageHeap::Prepare() {
-  MutexLock lock(&lock_);
+  Change change(this);
   if (supply_.mapped_bytes() == 0) Grow(1);
+}
+
+void PageHeap::Publish() {
+  PageHeapStats now = stats_;
+  now.mapped = now.mapped - donated_;
+  now.used = now.used - donated_ - borrowed_;
+  now.free = now.free + borrowed_;
+  now.fresh = now.fresh + borrowed_fresh_;
+  const Length backed = now.mapped - now.fresh;
+  if (now.used > now.peak_used) stats_.peak_used = now.peak_used = now.used;
+  if (backed > now.peak_backed) {
+    stats_.peak_backed = now.peak_backed = backed;
+  }
+  published_.Store(now);
 }
 
 // ---- Pages
@@ -194,7 +208,8 @@ bool PageHeap::Adopt(const Region& region) {
       region.huge_pages * kHeadersPerHugePage * sizeof(Span);
   char* const records =
       pagemap_.Ensure(region.address, region.huge_pages, &arena_)
-          ? static_cast<char*>(arena_.Allocate(tracker_bytes + header_bytes))
+          ? static_cast<char*>(arena_.Allocate(tracker_bytes + header_bytes,
+                                               RecordKind::kSpans))
           : nullptr;
   if (records == nullptr) {
     supply_.PutBack(region);
@@ -218,6 +233,7 @@ bool PageHeap::Adopt(const Region& region) {
   stats_.mapped = stats_.mapped + pages;
   stats_.free = stats_.free + pages;
   stats_.fresh = stats_.fresh + pages;
+  if (advise) stats_.huge = stats_.huge + pages;
   return true;
 }
 
@@ -233,7 +249,7 @@ Span* PageHeap::MakeSpan(PageId first, Length n, uint16_t kind) {
 }
 
 Span* PageHeap::NewSmallSpan(uint8_t tag) {
-  MutexLock lock(&lock_);
+  Change change(this);
   const PageId first = AllocateSmallSpanPages();
   if (first == PageId()) return nullptr;
   class_map_.Set(first.address(), tag);
@@ -243,20 +259,25 @@ Span* PageHeap::NewSmallSpan(uint8_t tag) {
 
 Span* PageHeap::NewLargeSpan(Length n, size_t alignment, DirtyPages* dirty) {
   SPANMALLOC_ASSERT(n.pages() > kPagesPerHeader && IsPowerOfTwo(alignment));
+  Change change(this);
+  Span* const span = MakeLargeSpan(n, alignment, dirty);
+  if (span != nullptr) NoteLargeAllocated(n);
+  return span;
+}
+
+Span* PageHeap::MakeLargeSpan(Length n, size_t alignment, DirtyPages* dirty) {
   if (n.pages() > UINT32_MAX) return nullptr;
-  MutexLock lock(&lock_);
   const PageId first = AllocatePages(n, alignment, dirty);
   if (first == PageId()) return nullptr;
-  NoteLargeAllocated(n);
   return MakeSpan(first, n, Span::Kind(SpanState::kLarge));
 }
 
-void* PageHeap::AllocateRecord(size_t size) {
-  void* record = arena_.Allocate(size);
+void* PageHeap::AllocateRecord(size_t size, RecordKind kind) {
+  void* record = arena_.Allocate(size, kind);
   if (record != nullptr) return record;
   const Length n = Length::FromBytesRoundingUp(
       size < kSmallSpanSize ? kSmallSpanSize : size);
-  MutexLock lock(&lock_);
+  Change change(this);
   DirtyPages dirty;
   const PageId first = n.pages() == kPagesPerSmallSpan
                            ? AllocateSmallSpanPages(&dirty)
@@ -267,11 +288,12 @@ void* PageHeap::AllocateRecord(size_t size) {
     memset(range.first.pointer(), 0, range.length.bytes());
   }
   arena_.Donate(first.pointer(), n.bytes());
-  return arena_.Allocate(size);
+  donated_ = donated_ + n;
+  return arena_.Allocate(size, kind);
 }
 
 void PageHeap::DeleteSmallSpan(Span* span) {
-  MutexLock lock(&lock_);
+  Change change(this);
   SPANMALLOC_ASSERT(span->state() == SpanState::kSmall);
   class_map_.Set(span->address(), 0);
   span->set_kind(Span::Kind(SpanState::kUnused));
@@ -287,7 +309,7 @@ Span* PageHeap::FindLargeSpan(uintptr_t address) const {
 }
 
 bool PageHeap::DeleteLargeSpan(uintptr_t address) {
-  MutexLock lock(&lock_);
+  Change change(this);
   Span* const span = FindLargeSpan(address);
   if (span == nullptr) return false;
   NoteLargeFreed(span->length());
@@ -299,7 +321,7 @@ bool PageHeap::DeleteLargeSpan(uintptr_t address) {
 bool PageHeap::ResizeLargeSpan(Span* span, Length n) {
   SPANMALLOC_ASSERT(n.pages() > kPagesPerHeader);
   if (n.pages() > UINT32_MAX) return false;
-  MutexLock lock(&lock_);
+  Change change(this);
   const Length old = span->length();
   if (n > old) {
     if (!GrowInPlace(span->first_page() + old, n - old)) return false;
@@ -307,6 +329,11 @@ bool PageHeap::ResizeLargeSpan(Span* span, Length n) {
     FreePages(span->first_page() + n, old - n, false);
   }
   stats_.large = stats_.large + n - old;
+  if (n > old) {
+    stats_.large_bytes_allocated += (n - old).bytes();
+  } else {
+    stats_.large_bytes_freed += (old - n).bytes();
+  }
   span->page_count = static_cast<uint32_t>(n.pages());
   return true;
 }
@@ -315,12 +342,13 @@ Span* PageHeap::MoveLargeSpan(Span* span, Length n) {
   const Length old = span->length();
   SPANMALLOC_ASSERT(n > old);
   if (old < kMinMove) return nullptr;
+  Span* target = nullptr;
   {
-    MutexLock lock(&lock_);
+    Change change(this);
     if (moves_ >= kMaxMoves) return nullptr;
     ++moves_;
+    target = MakeLargeSpan(n, kHugePageSize, nullptr);
   }
-  Span* const target = NewLargeSpan(n, kHugePageSize);
   if (target == nullptr) return nullptr;
   // Whole huge pages only: the system would split the last one in both places.
   const Length whole(AlignDown(old.pages(), kPagesPerHugePage));
@@ -331,18 +359,18 @@ Span* PageHeap::MoveLargeSpan(Span* span, Length n) {
     memcpy((target->first_page() + whole).pointer(),
            (span->first_page() + whole).pointer(), rest.bytes());
   }
-  MutexLock lock(&lock_);
-  if (!moved) moves_ = kMaxMoves;  // The system can't, or will not any more.
-  Span* const gone = moved ? span : target;
-  NoteLargeFreed(gone->length());
-  gone->set_kind(Span::Kind(SpanState::kUnused));
+  Change change(this);
   if (moved) {
-    FreePages(span->first_page(), whole, true);
-    FreePages(span->first_page() + whole, rest, false);
-    return target;
+    NoteLargeAllocated(n);
+    NoteLargeFreed(old);
+  } else {
+    moves_ = kMaxMoves;  // The system can't, or will not any more.
   }
-  FreePages(target->first_page(), target->length(), false);
-  return nullptr;
+  Span* const gone = moved ? span : target;
+  gone->set_kind(Span::Kind(SpanState::kUnused));
+  FreePages(gone->first_page(), moved ? whole : n, moved);
+  if (moved) FreePages(gone->first_page() + whole, rest, false);
+  return moved ? target : nullptr;
 }
 
 void PageHeap::Clear(Length n, const DirtyPages& dirty) {
@@ -356,19 +384,16 @@ void PageHeap::Clear(Length n, const DirtyPages& dirty) {
 
 void PageHeap::NoteLargeAllocated(Length n) {
   stats_.large = stats_.large + n;
+  stats_.large_bytes_allocated += n.bytes();
   ++stats_.large_count;
   ++stats_.large_allocations;
 }
 
 void PageHeap::NoteLargeFreed(Length n) {
   stats_.large = stats_.large - n;
+  stats_.large_bytes_freed += n.bytes();
   --stats_.large_count;
   ++stats_.large_frees;
-}
-
-PageHeapStats PageHeap::stats() const {
-  MutexLock lock(&lock_);
-  return stats_;
 }
 
 void PageHeap::CheckInvariants() const {

@@ -24,6 +24,7 @@
 #include <cstdint>
 
 #include "allocator/base/annotations.h"
+#include "allocator/base/published.h"
 #include "allocator/os/memory.h"
 #include "allocator/os/mutex.h"
 #include "allocator/page/class_map.h"
@@ -39,16 +40,27 @@
 
 namespace spanmalloc {
 
-// Pages, by what they are at this moment. mapped == used + free.
+// Pages, by what they are at this moment, and counts since the start. Pages
+// that are being released count as free.
+//   mapped == used + free; fresh <= free
+//   large_allocations - large_frees == large_count
+//   large_bytes_allocated - large_bytes_freed == large.bytes()
 struct PageHeapStats {
   Length mapped;
   Length used;
   Length free;
-  Length fresh;                // Those free ones that the system does not back.
-  Length large;                // Those used ones that are large blocks.
+  Length fresh;  // Those free ones that the system does not back.
+  Length huge;   // Those mapped ones that were asked for as huge pages.
+  Length large;  // Those used ones that are large blocks.
+  Length peak_used;
+  Length peak_backed;          // Of mapped - fresh.
   size_t large_count;          // Large blocks alive.
-  uint64_t large_allocations;  // Since start; a change in place is neither an
-  uint64_t large_frees;        // allocation nor a free.
+  uint64_t large_allocations;  // A change in place is neither an allocation nor
+  uint64_t large_frees;        // a free of a block, but it is of bytes.
+  uint64_t large_bytes_allocated;
+  uint64_t large_bytes_freed;
+  uint64_t released_bytes;  // Given back since the start.
+  uint64_t releases;        // Calls that asked for it.
 };
 
 class PageHeap {
@@ -85,7 +97,7 @@ class PageHeap {
 
   // Memory for a record, from the arena, or where the system has no more, from
   // the heap itself. Null if neither has any. Give it back to the arena.
-  void* AllocateRecord(size_t size) LOCKS_EXCLUDED(lock_);
+  void* AllocateRecord(size_t size, RecordKind kind) LOCKS_EXCLUDED(lock_);
 
   // REQUIRES: the caller owns the span and nobody else knows it.
   void DeleteSmallSpan(Span* span) LOCKS_EXCLUDED(lock_);
@@ -113,7 +125,13 @@ class PageHeap {
   const PageMap& pagemap() const { return pagemap_; }
   const ClassMap& class_map() const { return class_map_; }
   MetadataArena& arena() { return arena_; }
-  PageHeapStats stats() const LOCKS_EXCLUDED(lock_);
+  const MetadataArena& arena() const { return arena_; }
+  // As of the end of the last change, without the lock.
+  PageHeapStats stats() const {
+    PageHeapStats stats;
+    published_.Load(&stats);
+    return stats;
+  }
   // Bytes in spans, without the lock: a moment old.
   size_t used_bytes() const {
     return used_bytes_.load(std::memory_order_relaxed);
@@ -123,6 +141,24 @@ class PageHeap {
   Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
 
  private:
+  friend struct StatLayout;
+  // Holds the lock, and publishes the statistics before it is let go.
+  class SCOPED_CAPABILITY Change {
+   public:
+    explicit Change(PageHeap* heap) ACQUIRE(heap->lock_) : heap_(heap) {
+      heap_->lock_.Lock();
+    }
+    ~Change() RELEASE() {
+      heap_->Publish();
+      heap_->lock_.Unlock();
+    }
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+
+   private:
+    PageHeap* const heap_;
+  };
+
   // Blocks below this size are copied: moving them would cost more, and every
   // move may leave a seam in the kernel's map of the process.
   static constexpr Length kMinMove{4 * kPagesPerHugePage};
@@ -132,6 +168,9 @@ class PageHeap {
   // some of those that count as dirty never were.
   static constexpr Length kClearByRelease{32 * kPagesPerHugePage};
 
+  void Publish() REQUIRES(lock_);
+  Span* MakeLargeSpan(Length n, size_t alignment, DirtyPages* dirty)
+      REQUIRES(lock_);
   PageId AllocateSmallSpanPages(DirtyPages* dirty = nullptr) REQUIRES(lock_);
   PageId AllocatePages(Length n, size_t alignment, DirtyPages* dirty = nullptr)
       REQUIRES(lock_);
@@ -174,6 +213,10 @@ class PageHeap {
   size_t huge_page_threshold_ GUARDED_BY(lock_) = SIZE_MAX;
   size_t moves_ GUARDED_BY(lock_) = 0;
   PageHeapStats stats_ GUARDED_BY(lock_) = {};
+  Length borrowed_ GUARDED_BY(lock_);  // Used only while they are released;
+  Length borrowed_fresh_ GUARDED_BY(lock_);  // those that were fresh before.
+  Length donated_ GUARDED_BY(lock_);         // To the arena, which counts them.
+  Published<PageHeapStats> published_;
   mutable Mutex lock_;
   // stats_.used, for readers that have no business with the lock's cache line.
   alignas(kCacheLineSize) std::atomic<size_t> used_bytes_{0};

@@ -97,6 +97,8 @@ size_t PageHeap::BorrowDirty(size_t bytes, Range* ranges, size_t max_ranges) {
   for (size_t sum = 0; n < max_ranges && sum < bytes; ++n) {
     if (!BorrowFromRuns(&ranges[n]) && !BorrowFromPartial(&ranges[n])) break;
     sum += ranges[n].dirty.bytes();
+    borrowed_ = borrowed_ + ranges[n].length;
+    borrowed_fresh_ = borrowed_fresh_ + ranges[n].length - ranges[n].dirty;
   }
   return n;
 }
@@ -105,12 +107,16 @@ size_t PageHeap::ReleaseAtLeast(size_t bytes) {
   constexpr size_t kBatch = 64;
   size_t released = 0;
   bool refused = false;
+  {
+    Change change(this);
+    ++stats_.releases;
+  }
   while (released < bytes && !refused) {
     Range ranges[kBatch];
     bool done[kBatch];
     size_t n;
     {
-      MutexLock lock(&lock_);
+      Change change(this);
       n = BorrowDirty(bytes - released, ranges, kBatch);
     }
     if (n == 0) break;
@@ -123,9 +129,12 @@ size_t PageHeap::ReleaseAtLeast(size_t bytes) {
         refused = true;
       }
     }
-    MutexLock lock(&lock_);
+    Change change(this);
     for (size_t i = 0; i < n; ++i) {
+      borrowed_ = borrowed_ - ranges[i].length;
+      borrowed_fresh_ = borrowed_fresh_ - (ranges[i].length - ranges[i].dirty);
       FreePages(ranges[i].first, ranges[i].length, done[i]);
+      if (done[i]) stats_.released_bytes += ranges[i].dirty.bytes();
     }
   }
   return released;

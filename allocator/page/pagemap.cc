@@ -10,13 +10,15 @@ bool PageMap::Ensure(uintptr_t address, size_t count, MetadataArena* arena) {
   static_assert(sizeof(Leaf) > MetadataArena::kMaxReusable);
   Root* root = root_.load(std::memory_order_relaxed);
   if (root == nullptr) {
-    root = static_cast<Root*>(arena->Allocate(sizeof(Root)));
+    root =
+        static_cast<Root*>(arena->Allocate(sizeof(Root), RecordKind::kPageMap));
     if (root == nullptr) return false;
     root_.store(root, std::memory_order_release);
   }
   for (size_t i = address >> kLeafShift; i <= last >> kLeafShift; ++i) {
     if (root->leaves[i].load(std::memory_order_relaxed) != nullptr) continue;
-    Leaf* const leaf = static_cast<Leaf*>(arena->Allocate(sizeof(Leaf)));
+    Leaf* const leaf =
+        static_cast<Leaf*>(arena->Allocate(sizeof(Leaf), RecordKind::kPageMap));
     if (leaf == nullptr) return false;
     root->leaves[i].store(leaf, std::memory_order_release);
   }

@@ -57,17 +57,27 @@ ThreadCache* ThreadCache::Create(void* memory, CentralHeap* central,
   cache->class_map_ = central->page_heap().class_map();
   cache->central_ = central;
   cache->share_ = share;
+  cache->Reset();
+  return cache;
+}
+
+void ThreadCache::Reset() {
   for (size_t c = 1; c < kNumClasses; ++c) {
-    BinInfo& info = cache->infos_[c];
+    Bin& bin = bins_[c];
+    BinInfo& info = infos_[c];
     info.reciprocal = kSizeClasses[c].reciprocal;
     info.valid_below = kSizeClasses[c].valid_below;
-    info.slots = ArrayAt(memory, kLayout.short_array[c]);
-    info.slots[-1] = nullptr;
+    void** const slots = ArrayAt(this, kLayout.short_array[c]);
+    slots[-1] = nullptr;
+    __atomic_store_n(&info.slots, slots, __ATOMIC_RELAXED);
+    SetTop(bin, slots);
+    bin.limit = slots;
     info.limit = 0;
     info.capacity = kShortArray;
-    cache->bins_[c].top = cache->bins_[c].limit = info.slots;
+    info.operations_seen = 0;
   }
-  return cache;
+  limit_bytes_ = 0;
+  slow_steps_ = 0;
 }
 
 void** ThreadCache::LongArray(size_t size_class) {

@@ -66,6 +66,10 @@ class alignas(kCacheLineSize) ThreadCache {
                              const CacheShare* share);
   static const size_t kBlockSize;
 
+  // Makes it as it was when it was created, for another thread; but the counts
+  // of mallocs and frees go on. What it held is forgotten.
+  void Reset();
+
   // ---- Hot path
 
   // An object of at least `size` bytes, or null.
@@ -146,7 +150,7 @@ class alignas(kCacheLineSize) ThreadCache {
 
   // ---- Anyone
 
-  // Both counts are monotone while the cache lives.
+  // Both counts are monotone, and outlive the thread.
   uint64_t mallocs(size_t size_class) const {
     return bins_[size_class].mallocs.Get();
   }
@@ -160,6 +164,7 @@ class alignas(kCacheLineSize) ThreadCache {
   void CheckInvariants() const;
 
  private:
+  friend struct StatLayout;
   struct Bin {
     void** top;
     void** limit;
@@ -223,9 +228,11 @@ class alignas(kCacheLineSize) ThreadCache {
   uint32_t slow_steps_ = 0;
 
  public:
-  // Links of ThreadRegistry.
+  // Links of ThreadRegistry: among the caches of living threads, or in `next`
+  // alone among those that wait for a thread; and among all there are.
   ThreadCache* next = nullptr;
   ThreadCache* prev = nullptr;
+  ThreadCache* next_of_all = nullptr;
 };
 
 // What an empty bin of a cache that has no arrays points behind.

@@ -14,10 +14,11 @@ SPANMALLOC_THREAD_LOCAL ThreadCache* current_thread_cache =
 SPANMALLOC_THREAD_LOCAL ThreadState current_thread_state = ThreadState::kNone;
 
 void ThreadRegistry::ShareAgain() {
-  const size_t share = cache_bytes_ / (threads_ == 0 ? 1 : threads_);
+  const size_t threads = threads_.load(std::memory_order_relaxed);
+  const size_t share = cache_bytes_ / (threads == 0 ? 1 : threads);
   share_.bytes.store(share < kMinShare ? kMinShare : share,
                      std::memory_order_relaxed);
-  share_.threads.store(threads_, std::memory_order_relaxed);
+  share_.threads.store(threads, std::memory_order_relaxed);
 }
 
 void ThreadRegistry::set_cache_bytes(size_t bytes) {
@@ -39,16 +40,12 @@ ThreadCache* ThreadRegistry::Join() {
       exit_created_ = true;
     }
     exit = exit_;
-    void* block = free_blocks_;
-    if (block != nullptr) {
-      free_blocks_ = free_blocks_->next;
-    } else {
-      block = central_->page_heap().AllocateRecord(ThreadCache::kBlockSize);
-      if (block == nullptr) return nullptr;
-    }
-    cache = ThreadCache::Create(block, central_, &share_);
+    cache = NewCache();
+    if (cache == nullptr) return nullptr;
     caches_.PushFront(cache);
-    if (++threads_ == 2) central_->set_shared();
+    const size_t threads = threads_.load(std::memory_order_relaxed) + 1;
+    threads_.store(threads, std::memory_order_relaxed);
+    if (threads == 2) central_->set_shared();
     ShareAgain();
   }
   // From here on the thread is served, also inside Arm.
@@ -62,19 +59,28 @@ ThreadCache* ThreadRegistry::Join() {
   return cache;
 }
 
-void ThreadRegistry::AddCounts(const ThreadCache& cache) {
-  for (size_t c = 1; c < kNumClasses; ++c) {
-    past_mallocs_[c] += cache.mallocs(c);
-    past_frees_[c] += cache.frees(c);
+// One that waits for a thread, or a new one.
+ThreadCache* ThreadRegistry::NewCache() {
+  if (ThreadCache* const cache = free_caches_) {
+    free_caches_ = cache->next;
+    cache->Reset();
+    return cache;
   }
+  void* const block = central_->page_heap().AllocateRecord(
+      ThreadCache::kBlockSize, RecordKind::kThreadCaches);
+  if (block == nullptr) return nullptr;
+  ThreadCache* const cache = ThreadCache::Create(block, central_, &share_);
+  cache->next_of_all = all_caches_.load(std::memory_order_relaxed);
+  all_caches_.store(cache, std::memory_order_release);
+  return cache;
 }
 
 void ThreadRegistry::Recycle(ThreadCache* cache) {
   caches_.Remove(cache);
-  --threads_;
-  FreeBlock* const block = reinterpret_cast<FreeBlock*>(cache);
-  block->next = free_blocks_;
-  free_blocks_ = block;
+  threads_.store(threads_.load(std::memory_order_relaxed) - 1,
+                 std::memory_order_relaxed);
+  cache->next = free_caches_;
+  free_caches_ = cache;
 }
 
 void ThreadRegistry::Leave() {
@@ -84,7 +90,6 @@ void ThreadRegistry::Leave() {
   current_thread_state = ThreadState::kExited;
   MutexLock lock(&lock_);
   cache->Flush();
-  AddCounts(*cache);
   Recycle(cache);
   ShareAgain();
 }
@@ -101,23 +106,29 @@ void ThreadRegistry::FreeDirect(size_t size_class, void* p) {
   central_->list(size_class).InsertRange(&p, 1);
 }
 
-void ThreadRegistry::Sum(ThreadCounts* counts) {
-  MutexLock lock(&lock_);
+void ThreadRegistry::Sum(ThreadCounts* counts) const {
   *counts = ThreadCounts();
-  counts->threads = threads_;
+  counts->threads = threads_.load(std::memory_order_relaxed);
+  // Frees first: an object's malloc is counted before its free, so the
+  // difference can't come out negative.
   for (size_t c = 1; c < kNumClasses; ++c) {
-    // Frees first: an object's malloc is counted before its free, so the
-    // difference can't come out negative.
-    counts->frees[c] =
-        past_frees_[c] + direct_frees_[c].load(std::memory_order_relaxed);
-    for (ThreadCache* cache = caches_.first(); cache; cache = cache->next) {
+    counts->frees[c] = direct_frees_[c].load(std::memory_order_relaxed);
+  }
+  const ThreadCache* const first = all_caches_.load(std::memory_order_acquire);
+  for (const ThreadCache* cache = first; cache; cache = cache->next_of_all) {
+    for (size_t c = 1; c < kNumClasses; ++c) {
       counts->frees[c] += cache->frees(c);
-      counts->cached_objects[c] += cache->cached_objects(c);
     }
-    std::atomic_thread_fence(std::memory_order_acquire);
-    counts->mallocs[c] =
-        past_mallocs_[c] + direct_mallocs_[c].load(std::memory_order_relaxed);
-    for (ThreadCache* cache = caches_.first(); cache; cache = cache->next) {
+  }
+  std::atomic_thread_fence(std::memory_order_acquire);
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    counts->mallocs[c] = direct_mallocs_[c].load(std::memory_order_relaxed);
+  }
+  // A thread that has come meanwhile may have allocated what others freed.
+  for (const ThreadCache* cache = all_caches_.load(std::memory_order_acquire);
+       cache != nullptr; cache = cache->next_of_all) {
+    ++counts->caches;
+    for (size_t c = 1; c < kNumClasses; ++c) {
       counts->mallocs[c] += cache->mallocs(c);
     }
   }
@@ -128,7 +139,6 @@ void ThreadRegistry::ForgetOtherThreads() {
   for (ThreadCache* cache = caches_.first(); cache != nullptr;) {
     ThreadCache* const next = cache->next;
     if (cache != current_thread_cache) {
-      AddCounts(*cache);
       Recycle(cache);
     }
     cache = next;
@@ -138,7 +148,7 @@ void ThreadRegistry::ForgetOtherThreads() {
 
 void ThreadRegistry::CheckInvariants() {
   MutexLock lock(&lock_);
-  SPANMALLOC_CHECK(caches_.size() == threads_);
+  SPANMALLOC_CHECK(caches_.size() == threads_.load(std::memory_order_relaxed));
 }
 
 }  // namespace spanmalloc

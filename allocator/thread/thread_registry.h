@@ -12,12 +12,13 @@
 //             and free: one object at a time, at the central lists.
 // The same happens where no cache can be had: no memory, no pthread key.
 //
-// Concurrency: the lock (rank kThreadRegistry) covers the list and the sums of
-//   exited threads; it is held while a cache is given back, so that the sums
-//   never miss or repeat one. Direct counters are atomics.
+// Concurrency: the lock (rank kThreadRegistry) covers the lists of caches. Sums
+//   are read without it: caches are never unmade, only passed on, and their
+//   counts go on, so all that ever were are in one list that only grows.
 // Invariants:  G1  an exited thread's objects and counts are not lost.
-//              G2  a block of memory serves at most one thread; blocks of
-//                  exited threads serve later ones.
+//              G2  a cache serves at most one thread at a time; caches of
+//              exited
+//                  threads serve later ones.
 // Failure:  Join returns null when there is no memory for a cache.
 #ifndef SPANMALLOC_ALLOCATOR_THREAD_THREAD_REGISTRY_H_
 #define SPANMALLOC_ALLOCATOR_THREAD_THREAD_REGISTRY_H_
@@ -45,8 +46,8 @@ extern SPANMALLOC_THREAD_LOCAL ThreadState current_thread_state;
 struct ThreadCounts {
   uint64_t mallocs[kNumClasses] = {};
   uint64_t frees[kNumClasses] = {};
-  uint64_t cached_objects[kNumClasses] = {};
   size_t threads = 0;  // With a cache.
+  size_t caches = 0;   // Made so far; no fewer than threads.
 };
 
 class ThreadRegistry {
@@ -71,8 +72,9 @@ class ThreadRegistry {
   void* AllocateDirect(size_t size_class);
   void FreeDirect(size_t size_class, void* p);
 
-  // Adds up all threads. Coherent when they are quiet.
-  void Sum(ThreadCounts* counts) LOCKS_EXCLUDED(lock_);
+  // Adds up all threads, without a lock. Exact when they are quiet. Always: no
+  // class has more frees than mallocs, and no count is below an earlier one.
+  void Sum(ThreadCounts* counts) const;
 
   // In the child of a fork: only the calling thread has gone on. What the
   // others had cached stays lost to the child, for they may have been in the
@@ -83,14 +85,11 @@ class ThreadRegistry {
   Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
 
  private:
+  friend struct StatLayout;
   static constexpr size_t kDefaultCacheBytes = 32 << 20;
   static constexpr size_t kMinShare = 128 << 10;
 
-  struct FreeBlock {
-    FreeBlock* next;
-  };
-
-  void AddCounts(const ThreadCache& cache) REQUIRES(lock_);
+  ThreadCache* NewCache() REQUIRES(lock_);
   void Recycle(ThreadCache* cache) REQUIRES(lock_);
   void ShareAgain() REQUIRES(lock_);
 
@@ -101,10 +100,10 @@ class ThreadRegistry {
   std::atomic<uint64_t> direct_frees_[kNumClasses] = {};
   size_t cache_bytes_ GUARDED_BY(lock_) = kDefaultCacheBytes;
   LinkedList<ThreadCache> caches_ GUARDED_BY(lock_);
-  size_t threads_ GUARDED_BY(lock_) = 0;
-  FreeBlock* free_blocks_ GUARDED_BY(lock_) = nullptr;
-  uint64_t past_mallocs_[kNumClasses] GUARDED_BY(lock_) = {};
-  uint64_t past_frees_[kNumClasses] GUARDED_BY(lock_) = {};
+  // Written under the lock.
+  std::atomic<size_t> threads_{0};
+  std::atomic<ThreadCache*> all_caches_{nullptr};
+  ThreadCache* free_caches_ GUARDED_BY(lock_) = nullptr;
   bool exit_created_ GUARDED_BY(lock_) = false;
   ThreadExit exit_ GUARDED_BY(lock_);
   Mutex lock_;

@@ -45,7 +45,7 @@ TEST(Allocator, RunsWithoutFailures) {
   World world;
   EXPECT_EQ(RunProgram(&world), 0);
   world.FreeAll();
-  EXPECT_EQ(world.stats().live_bytes, 0u);
+  EXPECT_EQ(world.stats().heap_alloc, 0u);
 }
 
 // One call to the system fails, whichever: at most single requests do, and the
@@ -74,7 +74,7 @@ TEST(Allocator, TheSystemMayEndAtAnyCall) {
     world.system.FailFrom(n);
     RunProgram(&world);
     if (world.system.failures() == 0) break;
-    const bool has_heap = world.stats().heap_bytes != 0;
+    const bool has_heap = world.stats().heap_sys != 0;
     world.FreeAll();
     world.Check();
     if (has_heap && world.Malloc(100) != nullptr) {
@@ -192,10 +192,10 @@ TEST(Allocator, AfterTheEndOfTheThreadsCache) {
   world.self.Exit();
   EXPECT_EQ(RunProgram(&world), 0);
   world.FreeAll();
-  const HeapStats stats = world.stats();
+  const MemStats stats = world.stats();
   EXPECT_EQ(stats.threads, 0u);
-  EXPECT_EQ(stats.cached_bytes, 0u);
-  EXPECT_EQ(stats.live_bytes, 0u);
+  EXPECT_EQ(stats.thread_cache_bytes, 0u);
+  EXPECT_EQ(stats.heap_alloc, 0u);
 }
 
 // Dirty pages that are strewn over the heap are all released.
@@ -203,13 +203,13 @@ TEST(Allocator, ReleaseFindsAllFreeMemory) {
   World world;
   for (int i = 0; i < 20; ++i) world.Aligned(kHugePageSize, 40 << 10);
   for (size_t i = 0; i <= 12; i += 2) world.Free(i);  // The last ones move up.
-  const HeapStats before = world.stats();
-  const size_t held = before.free_bytes - before.released_bytes;
+  const MemStats before = world.stats();
+  const size_t held = before.heap_idle - before.heap_released;
   ASSERT_EQ(held, 7u * (40 << 10));
   EXPECT_EQ(world.allocator->Release(held + (1 << 20)), 0u);
   EXPECT_GE(world.allocator->Release(0), held);
-  const HeapStats after = world.stats();
-  EXPECT_EQ(after.free_bytes, after.released_bytes);
+  const MemStats after = world.stats();
+  EXPECT_EQ(after.heap_idle, after.heap_released);
   EXPECT_EQ(world.allocator->Release(0), 0u);
   world.Check();
 }
@@ -219,8 +219,8 @@ TEST(Allocator, ReleaseStopsWhenLittleIsLeft) {
   for (int i = 0; i < 8; ++i) world.Malloc(1 << 20);
   world.FreeAll();
   world.allocator->Release(3 << 20);
-  const HeapStats stats = world.stats();
-  EXPECT_LE(stats.free_bytes - stats.released_bytes, 3u << 20);
+  const MemStats stats = world.stats();
+  EXPECT_LE(stats.heap_idle - stats.heap_released, 3u << 20);
   EXPECT_EQ(world.allocator->Release(3 << 20), 0u);
 }
 

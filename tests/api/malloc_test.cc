@@ -31,13 +31,13 @@ class MallocTest : public testing::Test {
   MallocTest() : before_(the_allocator.ReadStats()) {}
   ~MallocTest() override {
     the_allocator.CheckInvariants();
-    const HeapStats after = the_allocator.ReadStats();
-    EXPECT_EQ(after.live_bytes, before_.live_bytes) << "the test leaks";
+    const MemStats after = the_allocator.ReadStats();
+    EXPECT_EQ(after.heap_alloc, before_.heap_alloc) << "the test leaks";
     EXPECT_EQ(after.mallocs - before_.mallocs, after.frees - before_.frees);
   }
 
  private:
-  const HeapStats before_;
+  const MemStats before_;
 };
 
 // A pattern that differs from place to place: in every byte at first, then in
@@ -178,10 +178,10 @@ TEST_F(MallocTest, LargeBlocksGrowAndShrinkInPlace) {
   EXPECT_EQ(spanmalloc_realloc(p, kMi), p);
   EXPECT_TRUE(Holds(p, 100 << 10));
   EXPECT_EQ(spanmalloc_malloc_usable_size(p), kMi);
-  const size_t used = the_allocator.ReadStats().used_bytes;
+  const size_t used = the_allocator.ReadStats().heap_inuse;
   EXPECT_EQ(spanmalloc_realloc(p, 50 << 10), p);
   EXPECT_EQ(spanmalloc_malloc_usable_size(p), 56u << 10);
-  EXPECT_EQ(the_allocator.ReadStats().used_bytes, used - kMi + (56 << 10));
+  EXPECT_EQ(the_allocator.ReadStats().heap_inuse, used - kMi + (56 << 10));
   EXPECT_TRUE(Holds(p, 50 << 10));
   spanmalloc_free(p);
 }
@@ -340,8 +340,8 @@ TEST_F(MallocTest, TrimGivesFreeMemoryBack) {
   spanmalloc_free(p);
   EXPECT_EQ(spanmalloc_malloc_trim(0), 1);
   EXPECT_EQ(spanmalloc_malloc_trim(0), 0);
-  const HeapStats stats = the_allocator.ReadStats();
-  EXPECT_EQ(stats.free_bytes, stats.released_bytes);
+  const MemStats stats = the_allocator.ReadStats();
+  EXPECT_EQ(stats.heap_idle, stats.heap_released);
 }
 
 TEST_F(MallocTest, MalloptKnowsGlibcsParameters) {

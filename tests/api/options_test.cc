@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,9 @@ std::string Parse(const char* text, Options* options) {
 void ExpectEqual(const Options& a, const Options& b) {
 #define SPANMALLOC_OPTION(key, type, default_value, least, most, help) \
   EXPECT_EQ(a.key, b.key);
+#define SPANMALLOC_CHOICE_OPTION(key, choices, help) EXPECT_EQ(a.key, b.key);
+#define SPANMALLOC_TEXT_OPTION(key, help) EXPECT_STREQ(a.key.data, b.key.data);
 #include "allocator/api/options.def"
-#undef SPANMALLOC_OPTION
 }
 
 TEST(Options, NothingChangesNothing) {
@@ -86,8 +88,9 @@ TEST(Options, TheEndsOfRangesAreInThem) {
   } rows[] = {
 #define SPANMALLOC_OPTION(key, type, default_value, least, most, help) \
   {#key, &Options::key, least, most},
+#define SPANMALLOC_CHOICE_OPTION(key, choices, help)
+#define SPANMALLOC_TEXT_OPTION(key, help)
 #include "allocator/api/options.def"
-#undef SPANMALLOC_OPTION
   };
   for (const auto& row : rows) {
     const std::string key = row.key;
@@ -164,6 +167,63 @@ TEST(Options, ABadValueKeepsTheOneBefore) {
   EXPECT_EQ(options.thread_cache_bytes, 2 * kMi);
 }
 
+TEST(Options, Choices) {
+  const struct {
+    const char* text;
+    uint64_t value;
+  } rows[] = {{"stats_format=text", 0},
+              {"stats_format=json", 1},
+              {"stats_format=prometheus", 2},
+              {"stats_format=json,stats_format=", 0},
+              {"stats_format=json,stats_format", 0}};
+  for (const auto& row : rows) {
+    Options options, expected;
+    expected.stats_format = row.value;
+    EXPECT_EQ(Parse(row.text, &options), "") << row.text;
+    ExpectEqual(options, expected);
+  }
+}
+
+TEST(Options, NoChoiceIsToldAndIgnored) {
+  for (const char* value :
+       {"xml", "1", "jso", "jsonx", "JSON", " json", "|", "text|json"}) {
+    Options options, expected;
+    expected.stats_format = 2;
+    const std::string text =
+        std::string("stats_format=prometheus,stats_format=") + value;
+    EXPECT_EQ(Parse(text.c_str(), &options),
+              std::string("spanmalloc: option stats_format: \"") + value +
+                  "\" is not one of text|json|prometheus; it stays at "
+                  "prometheus\n");
+    ExpectEqual(options, expected);
+  }
+}
+
+TEST(Options, Texts) {
+  for (const std::string& value :
+       {std::string("/tmp/a=b %p"), std::string(), std::string(255, 'x')}) {
+    Options options;
+    EXPECT_EQ(
+        Parse(("stats_at_exit=stderr,stats_at_exit=" + value + ",help").c_str(),
+              &options),
+        "");
+    EXPECT_EQ(options.stats_at_exit.data, value);
+    EXPECT_TRUE(options.stats_at_exit.Is(value.c_str()));
+    EXPECT_EQ(options.help, 1u);
+  }
+}
+
+TEST(Options, ATooLongTextIsToldAndIgnored) {
+  Options options;
+  EXPECT_EQ(
+      Parse(("stats_at_exit=stderr,stats_at_exit=" + std::string(256, 'x'))
+                .c_str(),
+            &options),
+      "spanmalloc: option stats_at_exit: the value is longer than 255 "
+      "bytes; it stays at \"stderr\"\n");
+  EXPECT_TRUE(options.stats_at_exit.Is("stderr"));
+}
+
 TEST(Options, UnknownKeysAreToldAndIgnored) {
   for (const char* key : {"no_such_option", "Help", "help ", " help", "hel",
                           "helpp", "thread_cache_byte", "\"", "="}) {
@@ -206,8 +266,16 @@ TEST(Options, TheListNamesAllWithValuesAndRanges) {
                             std::to_string(uint64_t{least}) + " to " +     \
                             std::to_string(uint64_t{most}) + "): " + help) \
       << "it has to fit into one message";
+#define SPANMALLOC_CHOICE_OPTION(key, choices, help)                    \
+  ASSERT_LT(i, lines.size());                                           \
+  EXPECT_EQ(lines[i++],                                                 \
+            "spanmalloc: " #key "=" +                                   \
+                std::string(choices).substr(0, strcspn(choices, "|")) + \
+                " (" choices "): " help);
+#define SPANMALLOC_TEXT_OPTION(key, help) \
+  ASSERT_LT(i, lines.size());             \
+  EXPECT_EQ(lines[i++], "spanmalloc: " #key "= (up to 255 bytes): " help);
 #include "allocator/api/options.def"
-#undef SPANMALLOC_OPTION
   EXPECT_EQ(i, lines.size());
 }
 

@@ -70,10 +70,10 @@ TEST(Process, OnlyTheForkingThreadGoesOn) {
     while (!stop) std::this_thread::yield();
   });
   while (!joined) std::this_thread::yield();
-  const HeapStats before = the_allocator.ReadStats();
+  const MemStats before = the_allocator.ReadStats();
   EXPECT_EQ(before.threads, 2u);
   EXPECT_TRUE(ForkAndRun([&before] {
-    const HeapStats stats = the_allocator.ReadStats();
+    const MemStats stats = the_allocator.ReadStats();
     return stats.threads == 1 && stats.mallocs == before.mallocs &&
            stats.frees == before.frees && UseAllSizes();
   }));
@@ -117,11 +117,11 @@ TEST(Process, EndedThreadsLeaveNothingBehind) {
     for (int t = 0; t < 20; ++t) std::thread([] { UseAllSizes(); }).join();
     return the_allocator.ReadStats();
   };
-  const HeapStats first = run();
-  const HeapStats second = run();
-  EXPECT_EQ(second.live_bytes, first.live_bytes);
+  const MemStats first = run();
+  const MemStats second = run();
+  EXPECT_EQ(second.heap_alloc, first.heap_alloc);
   EXPECT_EQ(second.threads, first.threads);
-  EXPECT_EQ(second.system_bytes, first.system_bytes);
+  EXPECT_EQ(second.sys, first.sys);
   EXPECT_EQ(second.mallocs - first.mallocs, second.frees - first.frees);
 }
 
@@ -144,13 +144,13 @@ TEST(Process, DestructorsAfterTheCache) {
                                  }
                                }),
             0);
-  const HeapStats before = the_allocator.ReadStats();
+  const MemStats before = the_allocator.ReadStats();
   std::thread([] { pthread_setspecific(key, spanmalloc_malloc(100)); }).join();
   pthread_key_delete(key);
-  const HeapStats after = the_allocator.ReadStats();
+  const MemStats after = the_allocator.ReadStats();
   EXPECT_TRUE(served);
   EXPECT_EQ(rounds, 3);
-  EXPECT_EQ(after.live_bytes, before.live_bytes);
+  EXPECT_EQ(after.heap_alloc, before.heap_alloc);
   EXPECT_EQ(after.mallocs - before.mallocs, 4u);
   EXPECT_EQ(after.frees - before.frees, 4u);
 }
@@ -171,12 +171,12 @@ class StartTest : public testing::Test {
 TEST_F(StartTest, TheFirstCallReadsTheOptions) {
   setenv("SPANMALLOC_OPTIONS", "window_bytes=1G", 1);
   ASSERT_NE(allocator_->AllocateSlow(1), nullptr);
-  EXPECT_LT(allocator_->ReadStats().metadata_bytes, 8u << 20);
+  EXPECT_LT(allocator_->ReadStats().metadata_sys, 8u << 20);
 }
 
 TEST_F(StartTest, WithoutOptionsTheWindowIsATebibyte) {
   ASSERT_NE(allocator_->AllocateSlow(1), nullptr);
-  EXPECT_GT(allocator_->ReadStats().metadata_bytes, 16u << 20);
+  EXPECT_GT(allocator_->ReadStats().metadata_sys, 16u << 20);
 }
 
 TEST_F(StartTest, OptionsAreReadOnce) {

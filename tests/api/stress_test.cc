@@ -180,7 +180,7 @@ class Worker {
 
 // What is counted beyond malloc and free: a realloc that moves is one of each.
 TEST(Stress, ThreadsShareBlocksAndTheBooksAreExact) {
-  const HeapStats before = the_allocator.ReadStats();
+  const MemStats before = the_allocator.ReadStats();
   Exchange exchange;
   Counts total;
   int errors = 0;
@@ -188,7 +188,7 @@ TEST(Stress, ThreadsShareBlocksAndTheBooksAreExact) {
   // Somebody watches meanwhile.
   std::thread observer([&stop] {
     while (!stop) {
-      const HeapStats stats = the_allocator.ReadStats();
+      const MemStats stats = the_allocator.ReadStats();
       EXPECT_GE(stats.mallocs, stats.frees);
       EXPECT_LE(stats.threads, kThreads + 2u);
       the_allocator.CheckInvariants();
@@ -211,7 +211,7 @@ TEST(Stress, ThreadsShareBlocksAndTheBooksAreExact) {
       errors += worker.errors();
     }
     // All threads of ours are gone, and nothing of what they counted.
-    const HeapStats stats = the_allocator.ReadStats();
+    const MemStats stats = the_allocator.ReadStats();
     uint64_t live = 0;
     exchange.ForEach([&live](Block* block) { live += block->p != nullptr; });
     EXPECT_EQ(total.mallocs - total.frees, live);
@@ -227,19 +227,20 @@ TEST(Stress, ThreadsShareBlocksAndTheBooksAreExact) {
     if (block->p != nullptr) last.Free(block);
   });
   EXPECT_EQ(errors + last.errors(), 0);
-  const HeapStats after = the_allocator.ReadStats();
-  EXPECT_EQ(after.live_bytes, before.live_bytes);
-  EXPECT_EQ(after.large_blocks, before.large_blocks);
+  const MemStats after = the_allocator.ReadStats();
+  EXPECT_EQ(after.heap_alloc, before.heap_alloc);
+  EXPECT_EQ(after.large_objects, before.large_objects);
   EXPECT_EQ(after.mallocs - before.mallocs, after.frees - before.frees);
-  EXPECT_EQ(after.used_bytes, after.live_bytes + after.cached_bytes +
-                                  after.transfer_bytes + after.central_bytes +
-                                  after.span_tails);
+  EXPECT_EQ(after.heap_inuse, after.heap_alloc + after.thread_cache_bytes +
+                                  after.transfer_cache_bytes +
+                                  after.central_free_bytes +
+                                  after.span_tail_bytes);
   the_allocator.CheckInvariants();
 }
 
 // Each thread's counts, for nothing but malloc and free.
 TEST(Stress, EveryMallocOfEveryThreadIsCounted) {
-  const HeapStats before = the_allocator.ReadStats();
+  const MemStats before = the_allocator.ReadStats();
   constexpr uint64_t kEach = 20000;
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {
@@ -250,7 +251,7 @@ TEST(Stress, EveryMallocOfEveryThreadIsCounted) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  const HeapStats after = the_allocator.ReadStats();
+  const MemStats after = the_allocator.ReadStats();
   EXPECT_EQ(after.mallocs - before.mallocs, kThreads * kEach);
   EXPECT_EQ(after.frees - before.frees, kThreads * kEach);
 }
@@ -258,7 +259,7 @@ TEST(Stress, EveryMallocOfEveryThreadIsCounted) {
 // One thread allocates, another frees: nothing piles up.
 TEST(Stress, ProducerAndConsumer) {
   Exchange exchange;
-  const size_t system_bytes = the_allocator.ReadStats().system_bytes;
+  const size_t system_bytes = the_allocator.ReadStats().sys;
   std::atomic<bool> stop{false};
   std::thread consumer([&] {
     size_t i = 0;
@@ -277,8 +278,8 @@ TEST(Stress, ProducerAndConsumer) {
   stop = true;
   consumer.join();
   exchange.ForEach([](Block* block) { spanmalloc_free(block->p); });
-  const HeapStats after = the_allocator.ReadStats();
-  EXPECT_LT(after.system_bytes, system_bytes + (64 << 20));
+  const MemStats after = the_allocator.ReadStats();
+  EXPECT_LT(after.sys, system_bytes + (64 << 20));
   the_allocator.CheckInvariants();
 }
 

@@ -230,7 +230,7 @@ TEST_F(PageHeapLimitTest, RecordsComeFromTheHeap) {
   system_.FailFrom(1);
   for (size_t size :
        {size_t{64}, size_t{1000}, size_t{50000}, size_t{1} << 19, size_t{64}}) {
-    void* const record = heap_.AllocateRecord(size);
+    void* const record = heap_.AllocateRecord(size, RecordKind::kOther);
     ASSERT_NE(record, nullptr) << size;
     const char* const bytes = static_cast<char*>(record);
     EXPECT_TRUE(std::all_of(bytes, bytes + size, [](char c) { return c == 0; }))
@@ -238,8 +238,9 @@ TEST_F(PageHeapLimitTest, RecordsComeFromTheHeap) {
     memset(record, 1, size);
     heap_.CheckInvariants();
   }
-  EXPECT_EQ(heap_.AllocateRecord(64 << 20), nullptr);
-  while (heap_.AllocateRecord(50000) != nullptr) heap_.CheckInvariants();
+  EXPECT_EQ(heap_.AllocateRecord(64 << 20, RecordKind::kOther), nullptr);
+  while (heap_.AllocateRecord(50000, RecordKind::kOther) != nullptr)
+    heap_.CheckInvariants();
   EXPECT_LT(heap_.stats().free, Length(50000 / kPageSize + kPagesPerHeader));
 }
 

@@ -72,7 +72,7 @@ class AllocatorWorld {
     while (!blocks_.empty()) Free(blocks_.size() - 1);
   }
   size_t live() const { return blocks_.size(); }
-  HeapStats stats() { return allocator->ReadStats(); }
+  MemStats stats() { return allocator->ReadStats(); }
 
   // Everything is intact and adds up.
   void Check() {
@@ -81,10 +81,10 @@ class AllocatorWorld {
     if (current_thread_state == ThreadState::kActive) {
       current_thread_cache->CheckInvariants();
     }
-    const HeapStats now = stats();
+    const MemStats now = stats();
     EXPECT_EQ(now.mallocs - now.frees, blocks_.size());
-    EXPECT_EQ(now.used_bytes, now.live_bytes + now.cached_bytes +
-                                  now.central_bytes + now.span_tails);
+    EXPECT_EQ(now.heap_inuse, now.heap_alloc + now.thread_cache_bytes +
+                                  now.central_free_bytes + now.span_tail_bytes);
   }
 
  private:

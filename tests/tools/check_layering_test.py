@@ -62,9 +62,9 @@ class CheckLayeringTest(unittest.TestCase):
             "(allocator/page/span.h)", "os/clock.h",
             '// Doc.\n\n#include "allocator/page/span.h"\n')
 
-    def test_public_header_below_the_top(self):
+    def test_public_header_too_low(self):
         self.assert_fails(
-            "allocator/page/x.cc:1: layer: page must not include api "
+            "allocator/page/x.cc:1: layer: page must not include observe "
             "(spanmalloc/spanmalloc.h)", "page/x.cc",
             "#include <spanmalloc/spanmalloc.h>\n")
 

@@ -235,6 +235,33 @@ class CheckParityTest(unittest.TestCase):
             ("tests/BUILD.bazel", "$(location //:libspanmalloc.so)",
              "$(location //:libother.so)"))
 
+    def test_tools(self):
+        cmake = ("tools/sum/CMakeLists.txt", "",
+                 "spanmalloc_tool_library(sum_core SRCS core.cc)\n"
+                 "spanmalloc_tool(sum SRCS main.cc DEPS sum_core)\n")
+        bazel = ("tools/sum/BUILD.bazel", "",
+                 'spanmalloc_tool_library(name="sum_core", srcs=["core.cc"])\n'
+                 'spanmalloc_tool(name="sum", srcs=["main.cc"],\n'
+                 '                deps=[":sum_core"])\n')
+        sources = [("tools/sum/core.cc", "", "// core"),
+                   ("tools/sum/main.cc", "", "// main")]
+        # A tool and a tool library as what a test uses.
+        users = [
+            ("tests/CMakeLists.txt", "SRCS base/bits_test.cc",
+             "SRCS base/bits_test.cc ARGS $<TARGET_FILE:sum_tool> "
+             "DEPS sum_core"),
+            ("tests/BUILD.bazel", 'srcs = ["base/bits_test.cc"],',
+             'srcs = ["base/bits_test.cc"],\n'
+             '    args = ["$(location //tools/sum:sum)"],\n'
+             '    deps = ["//tools/sum:sum_core"],'),
+        ]
+        self.assertEqual(self.check(cmake, bazel, *sources, *users), (0, []))
+        self.assert_fails("tools/sum/core.cc: in no Bazel target", cmake,
+                          *sources)
+        self.assert_fails(
+            "tools/sum/BUILD.bazel: tool sum: deps lacks sum_core", cmake,
+            bazel, ("tools/sum/BUILD.bazel", '":sum_core"', ""), *sources)
+
     def test_other_compiler_option_of_a_target(self):
         self.assert_fails(
             "allocator/BUILD.bazel: variant malloc_override: "

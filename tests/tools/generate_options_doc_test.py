@@ -21,6 +21,11 @@ SPANMALLOC_OPTION(size, kBytes, 3 << 20, 1, 1ULL << 40,
                   "A size, in (bytes) "
                   "of a | b.")
 SPANMALLOC_OPTION(flag, kFlag, 1, 0, 1, "A flag.")
+SPANMALLOC_CHOICE_OPTION(choice, "one|two", "A (choice) "
+                  "of two.")
+SPANMALLOC_TEXT_OPTION(text, "A text.")
+
+#undef SPANMALLOC_OPTION
 """
 
 
@@ -50,8 +55,11 @@ class GenerateOptionsDocTest(unittest.TestCase):
         self.assertEqual(self.run_script().returncode, 0)
         text = (self.root / DOCUMENT).read_text()
         self.assertIn(
-            "| `size` | bytes | 3M | 1 | 1T | A size, in (bytes) of a \\| b. |\n"
-            "| `flag` | flag | 1 | 0 | 1 | A flag. |\n", text)
+            "| `size` | bytes | 3M | 1 to 1T | A size, in (bytes) of a \\| b. "
+            "|\n"
+            "| `flag` | flag | 1 | 0 to 1 | A flag. |\n"
+            "| `choice` | choice | one | one, two | A (choice) of two. |\n"
+            "| `text` | text | empty | any | A text. |\n", text)
         self.assertNotIn("in_a_comment", text)
 
     def test_check_finds_what_is_out_of_date(self):
@@ -72,7 +80,12 @@ class GenerateOptionsDocTest(unittest.TestCase):
                        EXAMPLE.replace("kBytes", "kFloat"),
                        EXAMPLE.replace("3 << 20", "kDefault"),
                        EXAMPLE.replace("3 << 20", "0"),
-                       EXAMPLE.replace('"A flag."', "kHelp")):
+                       EXAMPLE.replace('"A flag."', "kHelp"),
+                       EXAMPLE.replace('"one|two"', '"one|one"'),
+                       EXAMPLE.replace('"one|two"', '"one"'),
+                       EXAMPLE.replace('"one|two"', "kNames"),
+                       EXAMPLE.replace("TEXT_OPTION", "OTHER_OPTION"),
+                       EXAMPLE.replace('"A text."', "3")):
             self.write(source)
             self.assertEqual(self.run_script().returncode, 2, source)
 

@@ -13,6 +13,7 @@
 
 #include <malloc.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #define SPANMALLOC_VERSION_MAJOR 0
@@ -70,6 +71,128 @@ void spanmalloc_malloc_stats(void);
 struct mallinfo spanmalloc_mallinfo(void);
 struct mallinfo2 spanmalloc_mallinfo2(void);
 int spanmalloc_malloc_info(int options, FILE* stream);
+
+/* ---- Statistics
+ *
+ * What Go's runtime.ReadMemStats tells, under the same names in snake_case and
+ * with the same meaning wherever the thing exists here. All counters are exact
+ * and always on. What Go has and spanmalloc has not is absent: there is no
+ * garbage collection (NextGC, LastGC, Pause..., NumGC, GCCPUFraction, EnableGC)
+ * and no stacks (StackInuse, StackSys); Lookups is always 0 in Go too.
+ *
+ * Bytes are those of the block that was given out, that is of its size class or
+ * its pages, not those asked for. "Since start" counts never fall.
+ *
+ * Identities, which hold in every snapshot, also while other threads run
+ * (spanmalloc_memstats_check):
+ *   sys        == heap_sys + mspan_sys + mcache_sys + buck_hash_sys +
+ *                 metadata_sys + other_sys
+ *   heap_sys   == heap_inuse + heap_idle,   heap_released <= heap_idle
+ *   alloc      == heap_alloc == total_alloc - total_freed
+ *   mallocs - frees == heap_objects;  in each size class mallocs >= frees
+ *   mallocs    == the sum of by_size[].mallocs + large_mallocs; frees likewise
+ *   mspan_inuse <= mspan_sys,  mcache_inuse <= mcache_sys
+ *   peak_heap_inuse >= heap_inuse
+ *   heap_inuse == heap_alloc + thread_cache_bytes + transfer_cache_bytes +
+ *                 central_free_bytes + span_tail_bytes
+ * The last one holds by construction: while threads run, thread_cache_bytes is
+ * what is left, and heap_inuse may be a moment old.
+ */
+#define SPANMALLOC_SIZE_CLASSES 64
+
+typedef struct spanmalloc_size_stats {
+  uint64_t size;    /* Bytes of a block of the class; 0 behind the last one. */
+  uint64_t mallocs; /* Since start. */
+  uint64_t frees;
+} spanmalloc_size_stats;
+
+typedef struct spanmalloc_memstats {
+  uint64_t alloc;       /* The same as heap_alloc. */
+  uint64_t total_alloc; /* Bytes allocated since start. */
+  uint64_t total_freed; /* Bytes freed since start. Not in Go. */
+  uint64_t sys;         /* Address space taken from the system. */
+  uint64_t mallocs; /* Blocks since start. A realloc that moves a block is a */
+  uint64_t frees;   /* malloc and a free; one in place is neither. */
+
+  uint64_t heap_alloc; /* Bytes of blocks that the program holds. */
+  uint64_t heap_sys;   /* Address space of the heap. */
+  uint64_t heap_idle;  /* Of it: in no span. */
+  uint64_t heap_inuse; /* Of it: in spans that have a block or keep for one. */
+  uint64_t heap_released; /* Of heap_idle: no memory of the system behind it. */
+  uint64_t heap_objects;  /* Blocks that the program holds. */
+
+  uint64_t mspan_inuse;   /* Records about spans: of those in use; */
+  uint64_t mspan_sys;     /* of all. */
+  uint64_t mcache_inuse;  /* Thread and transfer caches themselves: in use; */
+  uint64_t mcache_sys;    /* all. */
+  uint64_t buck_hash_sys; /* Tables of the heap profiler. */
+  uint64_t metadata_sys;  /* Maps from address to class and span. Go: GCSys. */
+  uint64_t other_sys;     /* Address space for records not made yet. */
+
+  uint64_t tiny_allocs; /* Blocks that shared another one's place. */
+
+  /* Not in Go. Where the bytes of heap_inuse are that no block has: */
+  uint64_t thread_cache_bytes;   /* in the caches of threads, */
+  uint64_t transfer_cache_bytes; /* on their way between threads, */
+  uint64_t central_free_bytes;   /* free in spans of a size class, */
+  uint64_t span_tail_bytes;      /* behind the last object of each span. */
+
+  uint64_t large_objects; /* Blocks above the largest size class: now, */
+  uint64_t large_bytes;
+  uint64_t large_mallocs; /* since start. */
+  uint64_t large_frees;
+
+  uint64_t peak_heap_alloc; /* Highest so far; within 1/32, from below. */
+  uint64_t peak_heap_inuse; /* Highest so far. */
+  uint64_t peak_resident;   /* Highest heap_sys - heap_released so far. */
+
+  uint64_t released_total; /* Bytes given back to the system since start. */
+  uint64_t release_calls;  /* Times that somebody asked for it. */
+  uint64_t lock_waits;     /* Times that a thread waited for a lock of ours. */
+  uint64_t heap_huge;      /* Of heap_sys: asked for as huge pages. */
+  uint64_t threads;        /* Threads that have a cache. */
+
+  spanmalloc_size_stats by_size[SPANMALLOC_SIZE_CLASSES];
+} spanmalloc_memstats;
+
+/* Takes a snapshot. Takes no lock and stops nobody; may be called in a signal
+ * handler. `size` is sizeof(spanmalloc_memstats): a program that was built with
+ * an older or newer header gets the fields that it knows, zeros for those that
+ * this library does not. 0, or EINVAL if out is NULL or size is less than that
+ * of the first version. */
+int spanmalloc_read_memstats(spanmalloc_memstats* out, size_t size);
+
+/* NULL if every identity above holds, else the first one that does not, as
+ * text. */
+const char* spanmalloc_memstats_check(const spanmalloc_memstats* stats);
+
+/* The numbers above, each under a name of its own: "heap.inuse_bytes". Those of
+ * counters end in "_total". 0, ENOENT if there is no such name, EINVAL if an
+ * argument is NULL. */
+int spanmalloc_property(const char* name, uint64_t* value);
+
+#define SPANMALLOC_UNIT_BYTES 0
+#define SPANMALLOC_UNIT_COUNT 1
+#define SPANMALLOC_KIND_GAUGE 0
+#define SPANMALLOC_KIND_COUNTER 1 /* Since start, never falls. */
+
+typedef struct spanmalloc_metric {
+  const char* name; /* For spanmalloc_property. */
+  const char* help; /* A sentence. */
+  int unit;
+  int kind;
+} spanmalloc_metric;
+
+/* Tells about the metric of that index, from 0 on. 0, ENOENT if there are not
+ * that many, EINVAL if out is NULL. */
+int spanmalloc_metric_at(size_t index, spanmalloc_metric* out);
+
+/* Writes all statistics to an open file: "text" for people, "json" (one object,
+ * by the names of properties, with an array by_size), or "prometheus" (its text
+ * format, with the names of Go's client, spanmalloc_memstats_* for
+ * go_memstats_*, and process_*). Allocates nothing. 0, EINVAL for any other
+ * format, or the error of write(2); errno is kept. */
+int spanmalloc_write_stats(int fd, const char* format);
 
 #ifdef __cplusplus
 }

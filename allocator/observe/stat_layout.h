@@ -1,0 +1,163 @@
+// Fills the root from which readers outside the process take statistics.
+//
+// Place:    observe/: the one friend of all classes that have counters.
+// Purpose:  Say where each counter lies, at compile time.
+// Not here: what a reader does with it (stat_root.h).
+//
+// Everything is a constant expression: a counter that moves takes its place in
+// the root along, one that is gone does not compile. What changes the meaning
+// of a number asks for a new kStatRootVersion.
+#ifndef SPANMALLOC_ALLOCATOR_OBSERVE_STAT_LAYOUT_H_
+#define SPANMALLOC_ALLOCATOR_OBSERVE_STAT_LAYOUT_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/central/central_heap.h"
+#include "allocator/observe/mem_stats.h"
+#include "allocator/observe/stat_root.h"
+#include "allocator/os/mutex.h"
+#include "allocator/page/page_heap.h"
+#include "allocator/thread/thread_cache.h"
+#include "allocator/thread/thread_registry.h"
+#include "spanmalloc/spanmalloc.h"
+
+// Some of the classes have private and public data, and so are not of standard
+// layout; the offsets are right all the same.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+
+namespace spanmalloc {
+
+struct StatLayout {
+  // The root of these parts, which are (to be) at `self`.
+  static constexpr StatRoot Root(const CentralHeap& heap,
+                                 const ThreadRegistry& threads,
+                                 const PeakAlloc& peak, const StatRoot* self) {
+    StatRoot root = {};
+    root.magic[0] = kStatRootMagic0;
+    root.magic[1] = kStatRootMagic1;
+    root.version = kStatRootVersion;
+    root.root_bytes = sizeof(StatRoot);
+    root.self = self;
+    root.library_version[0] = SPANMALLOC_VERSION_MAJOR;
+    root.library_version[1] = SPANMALLOC_VERSION_MINOR;
+    root.library_version[2] = SPANMALLOC_VERSION_PATCH;
+    root.peak_alloc = &peak.peak_;
+    root.lock_waits = &Mutex::waits_;
+    AddClasses(&root);
+    AddThreads(threads, &root);
+    AddCentral(heap, &root);
+    AddPages(heap.page_heap_, &root);
+    return root;
+  }
+
+  // What ThreadCache::kBlockSize is: a cache and its arrays.
+  static constexpr uint64_t ThreadCacheBytes() {
+    size_t slots = 0;
+    for (size_t c = 0; c < kNumClasses; ++c) {
+      const size_t longest = kSizeClasses[c].max_cached;
+      slots += ThreadCache::kShortArray + 1;
+      if (longest > ThreadCache::kShortArray) slots += longest + 1;
+    }
+    return sizeof(ThreadCache) + slots * sizeof(void*);
+  }
+
+ private:
+  using Bin = ThreadCache::Bin;
+  using PageRecord = decltype(PageHeap::published_);
+
+  template <typename T>
+  static constexpr bool IsNumber = sizeof(T) == sizeof(uint64_t) &&
+                                   alignof(T) == alignof(uint64_t);
+  static_assert(IsNumber<std::atomic<uint64_t>>);
+  static_assert(IsNumber<std::atomic<size_t>>);
+  static_assert(IsNumber<std::atomic<ThreadCache*>>);
+  static_assert(IsNumber<OwnerCounter>);
+  static_assert(IsNumber<Length>);
+  static_assert(kNumClasses - 1 <= kStatRootClasses);
+  static_assert(offsetof(PageRecord, sequence_) == 0);
+  static_assert(offsetof(PageRecord, words_) == sizeof(uint64_t));
+
+  static constexpr uint32_t RecordBytes(const SizeClass& info) {
+    const size_t bitmap =
+        info.words > Span::kInlineWords
+            ? AlignUp(info.words * sizeof(uint64_t), MetadataArena::kGranule)
+            : 0;
+    return static_cast<uint32_t>(sizeof(Span) + bitmap);
+  }
+
+  static constexpr void AddClasses(StatRoot* root) {
+    root->classes = kNumClasses - 1;
+    root->page_bytes = kPageSize;
+    root->small_span_bytes = kSmallSpanSize;
+    root->span_record_bytes = sizeof(Span);
+    root->thread_cache_bytes = ThreadCacheBytes();
+    for (size_t c = 1; c < kNumClasses; ++c) {
+      const SizeClass& info = kSizeClasses[c];
+      root->by_class[c - 1] = {info.size, info.capacity, RecordBytes(info), 0};
+    }
+  }
+
+  static constexpr void AddThreads(const ThreadRegistry& threads,
+                                   StatRoot* root) {
+    root->threads = &threads.threads_;
+    root->first_cache = &threads.all_caches_;
+    root->direct_mallocs = {&threads.direct_mallocs_[0], sizeof(uint64_t)};
+    root->direct_frees = {&threads.direct_frees_[0], sizeof(uint64_t)};
+    root->cache_next = offsetof(ThreadCache, next_of_all);
+    root->cache_bins = offsetof(ThreadCache, bins_);
+    root->cache_bin_stride = sizeof(Bin);
+    root->cache_bin_mallocs = offsetof(Bin, mallocs);
+    root->cache_bin_frees = offsetof(Bin, frees);
+  }
+
+  static constexpr void AddCentral(const CentralHeap& heap, StatRoot* root) {
+    const CentralFreeList& list = heap.lists_[0];
+    root->central_spans = {&list.spans_, sizeof(CentralFreeList)};
+    root->central_free_objects = {&list.free_objects_, sizeof(CentralFreeList)};
+    const TransferCache& transfer = heap.transfers_[0];
+    root->transfer_objects = {&transfer.count_, sizeof(TransferCache)};
+    root->transfer_objects_width = sizeof(transfer.count_);
+  }
+
+  static constexpr void AddPages(const PageHeap& pages, StatRoot* root) {
+    root->page_record = &pages.published_;
+    root->page_record_words = sizeof(PageHeapStats) / sizeof(uint64_t);
+#define SPANMALLOC_PAGE_WORD(member) \
+  offsetof(PageHeapStats, member) / sizeof(uint64_t)
+    root->mapped_pages = SPANMALLOC_PAGE_WORD(mapped);
+    root->used_pages = SPANMALLOC_PAGE_WORD(used);
+    root->fresh_pages = SPANMALLOC_PAGE_WORD(fresh);
+    root->huge_pages = SPANMALLOC_PAGE_WORD(huge);
+    root->large_pages = SPANMALLOC_PAGE_WORD(large);
+    root->peak_used_pages = SPANMALLOC_PAGE_WORD(peak_used);
+    root->peak_backed_pages = SPANMALLOC_PAGE_WORD(peak_backed);
+    root->large_count = SPANMALLOC_PAGE_WORD(large_count);
+    root->large_mallocs = SPANMALLOC_PAGE_WORD(large_allocations);
+    root->large_frees = SPANMALLOC_PAGE_WORD(large_frees);
+    root->large_bytes_allocated = SPANMALLOC_PAGE_WORD(large_bytes_allocated);
+    root->large_bytes_freed = SPANMALLOC_PAGE_WORD(large_bytes_freed);
+    root->released_bytes = SPANMALLOC_PAGE_WORD(released_bytes);
+    root->releases = SPANMALLOC_PAGE_WORD(releases);
+#undef SPANMALLOC_PAGE_WORD
+    const MetadataArena& arena = pages.arena_;
+    root->arena_system_bytes = &arena.system_bytes_;
+    root->arena_spans = Used(arena, RecordKind::kSpans);
+    root->arena_thread_caches = Used(arena, RecordKind::kThreadCaches);
+    root->arena_transfer_caches = Used(arena, RecordKind::kTransferCaches);
+    root->arena_page_map = Used(arena, RecordKind::kPageMap);
+    root->class_map_bytes = &pages.class_map_.count_;
+  }
+
+  static constexpr StatAddress Used(const MetadataArena& arena,
+                                    RecordKind kind) {
+    return &arena.used_bytes_[static_cast<size_t>(kind)];
+  }
+};
+
+}  // namespace spanmalloc
+
+#pragma GCC diagnostic pop
+
+#endif  // SPANMALLOC_ALLOCATOR_OBSERVE_STAT_LAYOUT_H_

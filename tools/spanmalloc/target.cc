@@ -1,0 +1,162 @@
+#include "tools/spanmalloc/target.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace spanmalloc_tool {
+namespace {
+
+using spanmalloc::StatRoot;
+
+constexpr char kRootSymbol[] = "spanmalloc_stat_root";
+// Offsets in files and addresses of segments agree in their low bits, whatever
+// the size of pages is; this is the smallest.
+constexpr uint64_t kPage = 4096;
+constexpr size_t kScanBytes = 1 << 20;
+
+class Search {
+ public:
+  explicit Search(Target* target)
+      : target_(target), memory_(target->memory()) {}
+
+  void Run() {
+    std::vector<std::string> seen;
+    for (const Mapping& mapping : target_->mappings()) {
+      if (std::find(seen.begin(), seen.end(), mapping.file) != seen.end()) {
+        continue;
+      }
+      seen.push_back(mapping.file);
+      LookUp(mapping);
+    }
+    if (!roots_.empty() || other_version_ != 0) return;
+    for (const Mapping& mapping : target_->mappings()) Scan(mapping);
+  }
+
+  // That of the copy that serves the process: the others have done nothing.
+  bool Best(FoundRoot* found) const {
+    uint64_t most = 0;
+    bool any = false;
+    for (const FoundRoot& root : roots_) {
+      Snapshot snapshot;
+      const uint64_t mallocs = ReadSnapshot(memory_, root.root, &snapshot)
+                                   ? snapshot.stats.mallocs
+                                   : 0;
+      if (any && mallocs <= most) continue;
+      any = true;
+      most = mallocs;
+      *found = root;
+    }
+    return any;
+  }
+
+  uint32_t other_version() const { return other_version_; }
+  const std::string& other_path() const { return other_path_; }
+  bool unreadable() const { return unreadable_; }
+
+ private:
+  // By the symbol table of the file.
+  void LookUp(const Mapping& mapping) {
+    ElfFile file;
+    uint64_t value;
+    if (!target_->OpenFile(mapping, &file) ||
+        !file.FindSymbol(kRootSymbol, &value)) {
+      return;
+    }
+    for (const Elf64_Phdr& segment : file.segments()) {
+      if (segment.p_type != PT_LOAD) continue;
+      for (const Mapping& other : target_->mappings()) {
+        if (other.file != mapping.file ||
+            other.offset != segment.p_offset / kPage * kPage) {
+          continue;
+        }
+        // What was added to all addresses in the file.
+        const uint64_t bias = other.start - segment.p_vaddr / kPage * kPage;
+        if (Try(bias + value, mapping)) return;
+      }
+    }
+  }
+
+  bool Try(uint64_t address, const Mapping& mapping) {
+    StatRoot root;
+    switch (ReadRoot(memory_, address, &root)) {
+      case RootStatus::kValid:
+        roots_.push_back({root, mapping.path});
+        return true;
+      case RootStatus::kOtherVersion:
+        other_version_ = root.version;
+        other_path_ = mapping.path;
+        return true;
+      case RootStatus::kUnreadable:
+        unreadable_ = true;
+        return false;
+      case RootStatus::kNone:
+        return false;
+    }
+    return false;
+  }
+
+  // By the magic words. A root is aligned, so no words lie on both sides of the
+  // end of a block.
+  void Scan(const Mapping& mapping) {
+    if (!IsElf(mapping)) return;
+    std::vector<uint64_t> block;
+    for (uint64_t at = mapping.start; at < mapping.end; at += kScanBytes) {
+      const uint64_t bytes = std::min<uint64_t>(kScanBytes, mapping.end - at);
+      block.resize(bytes / sizeof(uint64_t));
+      if (!target_->Read(at, block.data(), bytes)) continue;
+      for (size_t i = 0; i < block.size(); ++i) {
+        if (block[i] == spanmalloc::kStatRootMagic0) {
+          Try(at + i * sizeof(uint64_t), mapping);
+        }
+      }
+    }
+  }
+
+  // Whether the mapping belongs to a program or library. Others are left alone:
+  // they may be large, or devices.
+  bool IsElf(const Mapping& mapping) {
+    for (const Mapping& other : target_->mappings()) {
+      if (other.file != mapping.file || other.offset != 0) continue;
+      char magic[SELFMAG];
+      return target_->Read(other.start, magic, sizeof(magic)) &&
+             std::memcmp(magic, ELFMAG, SELFMAG) == 0;
+    }
+    return false;
+  }
+
+  Target* const target_;
+  const Memory memory_;
+  std::vector<FoundRoot> roots_;
+  uint32_t other_version_ = 0;
+  std::string other_path_;
+  bool unreadable_ = false;
+};
+
+}  // namespace
+
+Memory Target::memory() {
+  return {[](void* target, uint64_t address, void* out, size_t n) {
+            return static_cast<Target*>(target)->Read(address, out, n);
+          },
+          this, may_change_};
+}
+
+bool FindRoot(Target* target, FoundRoot* found, std::string* error) {
+  Search search(target);
+  search.Run();
+  if (search.Best(found)) return true;
+  if (search.other_version() != 0) {
+    *error = target->Name() + ": " + search.other_path() +
+             " has statistics of layout version " +
+             std::to_string(search.other_version()) +
+             ", this program reads version " +
+             std::to_string(spanmalloc::kStatRootVersion);
+  } else if (search.unreadable() || target->IsIncomplete()) {
+    *error = target->Name() + ": " + target->WhyUnreadable();
+  } else {
+    *error = target->Name() + " does not use spanmalloc";
+  }
+  return false;
+}
+
+}  // namespace spanmalloc_tool

@@ -1,0 +1,65 @@
+// What is to be read: a process or a core file, and the root in it.
+//
+// Purpose:  One face for both, and the search for spanmalloc_stat_root.
+// Not here: how each of them is read (live_process.h, core_file.h).
+//
+// The root is found by the symbol table of each file that is mapped; if no file
+// has the symbol (a stripped program), by its magic words in the memory that
+// those files are mapped to.
+#ifndef SPANMALLOC_TOOLS_SPANMALLOC_TARGET_H_
+#define SPANMALLOC_TOOLS_SPANMALLOC_TARGET_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tools/spanmalloc/elf_file.h"
+#include "tools/spanmalloc/stat_reader.h"
+
+namespace spanmalloc_tool {
+
+// A part of a file that is mapped.
+struct Mapping {
+  uint64_t start;
+  uint64_t end;
+  uint64_t offset;   // In the file.
+  std::string file;  // Equal for all mappings of one file.
+  std::string path;  // For messages.
+};
+
+class Target {
+ public:
+  virtual ~Target() = default;
+
+  virtual bool Read(uint64_t address, void* out, size_t n) = 0;
+  // Opens the file of a mapping; false if that is not to be had any more.
+  virtual bool OpenFile(const Mapping& mapping, ElfFile* file) = 0;
+  // What to say if Read failed though the address should be there.
+  virtual std::string WhyUnreadable() = 0;
+  // Whether a part of it is known to be missing.
+  virtual bool IsIncomplete() const { return false; }
+  // What it is called in messages.
+  virtual std::string Name() const = 0;
+
+  Memory memory();
+  // Files only, by address.
+  const std::vector<Mapping>& mappings() const { return mappings_; }
+
+ protected:
+  bool may_change_ = false;
+  std::vector<Mapping> mappings_;
+};
+
+struct FoundRoot {
+  spanmalloc::StatRoot root;
+  std::string path;  // Of the file that it is in.
+};
+
+// The root of the copy of spanmalloc that the process uses, or a line that says
+// why there is none.
+bool FindRoot(Target* target, FoundRoot* found, std::string* error);
+
+}  // namespace spanmalloc_tool
+
+#endif  // SPANMALLOC_TOOLS_SPANMALLOC_TARGET_H_
