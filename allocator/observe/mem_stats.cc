@@ -70,9 +70,8 @@ void ReadFree(const CentralHeap& heap, const PageHeapStats& pages,
   stats->thread_cache_bytes = left;
 }
 
-void ReadRecords(const PageHeap& page_heap, const ThreadCounts& counts,
-                 MemStats* stats) {
-  const MetadataArena& arena = page_heap.arena();
+void ReadRecords(const MetadataArena& arena, const PageHeapStats& pages,
+                 const ThreadCounts& counts, MemStats* stats) {
   const size_t spans = arena.used_bytes(RecordKind::kSpans);
   const size_t thread_caches = arena.used_bytes(RecordKind::kThreadCaches);
   const size_t transfer_caches = arena.used_bytes(RecordKind::kTransferCaches);
@@ -83,7 +82,7 @@ void ReadRecords(const PageHeap& page_heap, const ThreadCounts& counts,
   stats->mcache_inuse =
       Least(counts.threads * ThreadCache::kBlockSize, thread_caches) +
       transfer_caches;
-  stats->metadata_sys = pagemap + page_heap.class_map().map_bytes();
+  stats->metadata_sys = pagemap + pages.class_map_bytes;
   stats->other_sys = Minus(arena.system_bytes(),
                            spans + thread_caches + transfer_caches + pagemap);
   stats->sys = stats->heap_sys + stats->mspan_sys + stats->mcache_sys +
@@ -129,7 +128,7 @@ MemStats ReadMemStats(const CentralHeap& heap, const ThreadRegistry& threads,
   stats.heap_idle = stats.heap_sys - stats.heap_inuse;
   stats.heap_released = Least(pages.fresh.bytes(), stats.heap_idle);
   ReadFree(heap, pages, &stats);
-  ReadRecords(heap.page_heap(), counts, &stats);
+  ReadRecords(heap.page_heap().arena(), pages, counts, &stats);
   peak->Look(pages.used.bytes(), stats.heap_alloc);
   stats.peak_heap_alloc = peak->Get();
   stats.peak_heap_inuse = pages.peak_used.bytes() < stats.heap_inuse

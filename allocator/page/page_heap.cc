@@ -25,6 +25,7 @@ void PageHeap::Publish() {
   now.used = now.used - donated_ - borrowed_;
   now.free = now.free + borrowed_;
   now.fresh = now.fresh + borrowed_fresh_;
+  now.class_map_bytes = class_map_.map_bytes();
   const Length backed = now.mapped - now.fresh;
   if (now.used > now.peak_used) stats_.peak_used = now.peak_used = now.used;
   if (backed > now.peak_backed) {

@@ -61,6 +61,7 @@ struct PageHeapStats {
   uint64_t large_bytes_freed;
   uint64_t released_bytes;  // Given back since the start.
   uint64_t releases;        // Calls that asked for it.
+  size_t class_map_bytes;   // Address space of the class map.
 };
 
 class PageHeap {

@@ -3,6 +3,7 @@
 #include "allocator/page/region_supply.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include "allocator/base/bits.h"
 #include "allocator/os/system_info.h"
@@ -253,13 +254,19 @@ TEST_P(LateWindowTest, LiesAroundTheFirstRegion) {
 // A window ends at a multiple of a GiB. One that is hardly larger than that
 // must still reach down to the start of a region that lies across one.
 TEST_P(LateWindowTest, CoversARegionAcrossAGiga) {
-  constexpr uintptr_t kBorder = uintptr_t{48} << 40;
+  // A free one, where the system puts things anyway.
+  void* const room = mmap(nullptr, 2 * kGiga, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(room, MAP_FAILED);
+  munmap(room, 2 * kGiga);
+  const uintptr_t border =
+      AlignUp(reinterpret_cast<uintptr_t>(room) + kHugePageSize, kGiga);
   supply_.set_window_size(GetParam());
   system_.RefuseAddresses(true);
   if (PreferredHeapAddress() != 0) system_.FailCall(1);
-  system_.PlaceNext(kBorder - kHugePageSize);
+  system_.PlaceNext(border - kHugePageSize);
   const Region region = Get(2);
-  if (region.address != kBorder - kHugePageSize) {
+  if (region.address != border - kHugePageSize) {
     GTEST_SKIP() << "the address is taken";
   }
   EXPECT_TRUE(InWindow(region));
