@@ -330,6 +330,29 @@ TEST_F(PageHeapTest, AMoveThatFailsIsTheLast) {
 
 // ---- Other
 
+// New spans take memory that the system backs already before they touch fresh
+// pages, also where those lie in a huge page that is fuller.
+TEST_F(PageHeapTest, SmallSpansGoWhereMemoryIsBacked) {
+  std::vector<Span*> spans;
+  for (size_t i = 0; i < 3 * kSmallSpansPerHugePage + 4; ++i) {
+    spans.push_back(heap_.NewSmallSpan(1));
+    ASSERT_NE(spans.back(), nullptr);
+  }
+  const Length fresh = heap_.stats().fresh;
+  // All but the four in the last huge page, which is otherwise fresh.
+  for (size_t i = 0; i < 3 * kSmallSpansPerHugePage; ++i) {
+    heap_.DeleteSmallSpan(spans[i]);
+  }
+  for (size_t i = 0; i < 3 * kSmallSpansPerHugePage; ++i) {
+    spans[i] = heap_.NewSmallSpan(1);
+    ASSERT_EQ(heap_.stats().fresh, fresh) << "span " << i;
+  }
+  spans.push_back(heap_.NewSmallSpan(1));
+  EXPECT_EQ(heap_.stats().fresh, fresh - Length(kPagesPerSmallSpan));
+  for (Span* span : spans) heap_.DeleteSmallSpan(span);
+  ExpectJoined();
+}
+
 TEST_F(PageHeapTest, DirtyPagesAreThoseThatWereUsedBefore) {
   Span* const first = New(20);
   Span* const second = New(10);

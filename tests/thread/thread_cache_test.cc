@@ -258,6 +258,26 @@ TEST_F(ThreadCacheTest, FullBinGivesBackTheOlderHalf) {
   }
 }
 
+// What a full bin gives back is for other threads; what is flushed goes home.
+TEST_F(ThreadCacheTest, OnlyFullBinsFeedTheTransferCache) {
+  share_.bytes = 0;
+  heap_->set_shared();
+  TransferCache& transfer = heap_->transfer(ClassOf(48));
+  Begin(48);
+  const std::vector<void*> pushed = Fill(48);
+  cache_->MakeRoom(TagFor(48));
+  const size_t passed = transfer.objects();
+  EXPECT_EQ(passed, pushed.size() - Cached(48));
+  EXPECT_GT(passed, 0u);
+  EXPECT_FALSE(IsCentral(48, pushed.front()));
+  cache_->Flush();
+  EXPECT_EQ(transfer.objects(), passed);
+  EXPECT_TRUE(IsCentral(48, pushed.back()));
+  while (cache_->Pop(TagFor(48)) != nullptr) {
+  }
+  EXPECT_EQ(cache_->Refill(TagFor(48)), pushed[passed - 1]) << "newest first";
+}
+
 TEST_F(ThreadCacheTest, LimitsShrinkWhenTheShareDoes) {
   const size_t grown = 2 * GrowByMisses(48);
   cache_->Flush();
