@@ -131,8 +131,10 @@ MemStats ReadMemStats(const CentralHeap& heap, const ThreadRegistry& threads,
   ReadRecords(heap.page_heap().arena(), pages, counts, &stats);
   peak->Look(pages.used.bytes(), stats.heap_alloc);
   stats.peak_heap_alloc = peak->Get();
-  stats.peak_heap_inuse = pages.peak_used.bytes() < stats.heap_inuse
-                              ? stats.heap_inuse
+  // Where heap_inuse was raised above to what is allocated, the peak of that
+  // covers it, and does not fall.
+  stats.peak_heap_inuse = pages.peak_used.bytes() < stats.peak_heap_alloc
+                              ? stats.peak_heap_alloc
                               : pages.peak_used.bytes();
   stats.peak_resident = pages.peak_backed.bytes();
   stats.released_total = pages.released_bytes;

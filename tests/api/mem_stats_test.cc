@@ -165,6 +165,8 @@ TEST(ReadMemStats, ExactAfterThreadsAndCoherentMeanwhile) {
       ASSERT_GE(now.total_alloc, last.total_alloc);
       ASSERT_GE(now.total_freed, last.total_freed);
       ASSERT_GE(now.peak_heap_alloc, last.peak_heap_alloc);
+      ASSERT_GE(now.peak_heap_inuse, last.peak_heap_inuse);
+      ASSERT_GE(now.peak_resident, last.peak_resident);
       for (size_t i = 0; i < SPANMALLOC_SIZE_CLASSES; ++i) {
         ASSERT_GE(now.by_size[i].mallocs, last.by_size[i].mallocs);
         ASSERT_GE(now.by_size[i].frees, last.by_size[i].frees);

@@ -255,6 +255,8 @@ class Reader {
       return false;
     }
     stats->peak_heap_alloc = std::max(peak, stats->heap_alloc);
+    stats->peak_heap_inuse =
+        std::max(stats->peak_heap_inuse, stats->peak_heap_alloc);
     return true;
   }
 
