@@ -2,6 +2,7 @@
 # each kind of target.
 #
 #   spanmalloc_layer         one layer of the allocator
+#   spanmalloc_revision      tells a source which commit it is built from
 #   spanmalloc_variant       sources that products compile in different ways
 #   spanmalloc_tool_library  what the command spanmalloc is made of
 #   spanmalloc_tool          the command itself
@@ -81,6 +82,39 @@ target_compile_options(
 add_library(spanmalloc_test_flags INTERFACE)
 target_link_libraries(spanmalloc_test_flags INTERFACE spanmalloc_flags)
 target_compile_options(spanmalloc_test_flags INTERFACE $<$<CONFIG:Debug>:-O0>)
+
+# spanmalloc_revision(<source>)
+#
+# Compiles the source with SPANMALLOC_REVISION: the current commit, or `unknown`
+# where this is no repository.
+function(spanmalloc_revision source)
+  set(revision unknown)
+  set(log "")
+  foreach(name_and_question IN ITEMS "revision;--short=12;HEAD"
+                                     "log;--git-path;logs/HEAD")
+    list(POP_FRONT name_and_question name)
+    execute_process(
+      COMMAND git rev-parse ${name_and_question}
+      WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
+      OUTPUT_VARIABLE answer
+      OUTPUT_STRIP_TRAILING_WHITESPACE
+      RESULT_VARIABLE result
+      ERROR_QUIET)
+    if(result EQUAL 0)
+      set(${name} ${answer})
+    endif()
+  endforeach()
+  set_source_files_properties(
+    ${source} PROPERTIES COMPILE_DEFINITIONS SPANMALLOC_REVISION=${revision})
+  # It grows with every commit that becomes the current one.
+  cmake_path(ABSOLUTE_PATH log BASE_DIRECTORY ${PROJECT_SOURCE_DIR})
+  if(EXISTS ${log} AND NOT IS_DIRECTORY ${log})
+    set_property(
+      DIRECTORY ${PROJECT_SOURCE_DIR}
+      APPEND
+      PROPERTY CMAKE_CONFIGURE_DEPENDS ${log})
+  endif()
+endfunction()
 
 # spanmalloc_layer(<name> SRCS <file>... HDRS <file>...)
 #

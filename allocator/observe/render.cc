@@ -15,6 +15,9 @@ const char* const kVersion =
     SPANMALLOC_TEXT(SPANMALLOC_VERSION_MAJOR) "." SPANMALLOC_TEXT(
         SPANMALLOC_VERSION_MINOR) "." SPANMALLOC_TEXT(SPANMALLOC_VERSION_PATCH);
 
+// The build gives it.
+const char* const kRevision = SPANMALLOC_TEXT(SPANMALLOC_REVISION);
+
 bool ParseStatsFormat(const char* name, StatsFormat* format) {
   if (strcmp(name, "text") == 0) {
     *format = StatsFormat::kText;

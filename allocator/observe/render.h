@@ -23,6 +23,8 @@ namespace spanmalloc {
 extern const char* const kCompiler;
 // The library's, as "major.minor.patch".
 extern const char* const kVersion;
+// The commit that it was built from, "unknown" outside of a repository.
+extern const char* const kRevision;
 
 // Where the memory is, in about ten lines: malloc_stats.
 void RenderSummary(const MemStats& stats, TextWriter* out);

@@ -22,6 +22,8 @@ void Quoted(TextWriter* out, const char* text) {
 void RenderJson(const MemStats& stats, TextWriter* out) {
   out->Text("{\n  \"version\": ");
   Quoted(out, kVersion);
+  out->Text(",\n  \"revision\": ");
+  Quoted(out, kRevision);
   out->Text(",\n  \"compiler\": ");
   Quoted(out, kCompiler);
   out->Text(",\n  \"pid\": ").Decimal(static_cast<uint64_t>(getpid()));

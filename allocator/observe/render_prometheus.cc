@@ -32,9 +32,11 @@ void LabelValue(TextWriter* out, const char* text) {
 
 void BuildInfo(TextWriter* out) {
   Head(out, "spanmalloc_", "build_info", MetricKind::kGauge,
-       "Always 1; the labels tell the library's version and its compiler.");
+       "Always 1; the labels tell what the library was built from.");
   out->Text("spanmalloc_build_info{version=\"");
   LabelValue(out, kVersion);
+  out->Text("\",revision=\"");
+  LabelValue(out, kRevision);
   out->Text("\",compiler=\"");
   LabelValue(out, kCompiler);
   out->Text("\"} 1\n");

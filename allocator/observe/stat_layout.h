@@ -148,6 +148,22 @@ struct StatLayout {
     root->arena_transfer_caches = Used(arena, RecordKind::kTransferCaches);
     root->arena_page_map = Used(arena, RecordKind::kPageMap);
     root->class_map_bytes = &pages.class_map_.count_;
+    root->class_map = &pages.class_map_.map_;
+    root->records = &arena.chunks_;
+    AddPageMap(pages.pagemap_, root);
+  }
+
+  static constexpr void AddPageMap(const PageMap& page_map, StatRoot* root) {
+    using Chunk = MetadataArena::Chunk;
+    static_assert(offsetof(Chunk, next) == 0);
+    static_assert(offsetof(Chunk, bytes) == sizeof(uint64_t));
+    root->page_map = &page_map.root_;
+    root->page_map_entries = PageMap::kRootEntries;
+    root->page_map_shift = PageMap::kLeafShift;
+    root->leaf_trackers = offsetof(PageMap::Leaf, huge_pages);
+    root->huge_page_bytes = kHugePageSize;
+    root->tracker_free = offsetof(HugePage, free);
+    root->tracker_fresh = offsetof(HugePage, fresh);
   }
 
   static constexpr StatAddress Used(const MetadataArena& arena,

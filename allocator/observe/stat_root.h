@@ -113,6 +113,20 @@ struct StatRoot {
   StatAddress peak_alloc;
 
   StatClass by_class[kStatRootClasses];  // Class c is in by_class[c - 1].
+
+  // ---- What every address is. A table of addresses of leaves; a leaf has the
+  // addresses of the trackers of its huge pages.
+  StatAddress page_map;       // Holds the address of the table, or 0.
+  uint64_t page_map_entries;  // Leaf i is of the addresses from
+  uint64_t page_map_shift;    // i << page_map_shift on, 0 = none of ours.
+  uint64_t leaf_trackers;     // Offset in a leaf of its array, 0 = not ours.
+  uint64_t huge_page_bytes;
+  uint64_t tracker_free;   // Offsets in a tracker of two bitmaps, with a
+  uint64_t tracker_fresh;  // bit for each page: free; free, unbacked.
+  StatAddress class_map;   // Holds its address, or 0.
+  StatAddress records;     // Holds the address of the first part of the
+                           // memory for records: the address of the next
+                           // part, or 0, then the bytes of this one.
 };
 static_assert(sizeof(StatRoot) % sizeof(uint64_t) == 0);
 

@@ -59,13 +59,18 @@ void* MetadataArena::Reserve(size_t bytes) {
 // Starts a chunk with room for `size`. What is left of the old one was never
 // touched, and is forgotten.
 bool MetadataArena::GetChunk(size_t size) {
-  if (size > kChunkSize) return false;
+  static_assert(sizeof(Chunk) <= kGranule);
+  if (size > kChunkSize - kGranule) return false;
   // Near the limit of the address space a little may still be had.
-  for (size_t bytes = kChunkSize; bytes >= size && bytes >= kMaxSystemPageSize;
-       bytes /= 2) {
-    if (void* const chunk = Reserve(bytes)) {
-      next_ = static_cast<char*>(chunk);
-      left_ = bytes;
+  for (size_t bytes = kChunkSize;
+       bytes - kGranule >= size && bytes >= kMaxSystemPageSize; bytes /= 2) {
+    if (void* const start = Reserve(bytes)) {
+      Chunk* const chunk = static_cast<Chunk*>(start);
+      chunk->next = chunks_.load(std::memory_order_relaxed);
+      chunk->bytes = bytes;
+      chunks_.store(chunk, std::memory_order_release);
+      next_ = static_cast<char*>(start) + kGranule;
+      left_ = bytes - kGranule;
       return true;
     }
   }

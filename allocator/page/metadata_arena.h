@@ -82,6 +82,11 @@ class MetadataArena {
   struct FreeBlock {
     FreeBlock* next;
   };
+  // At the start of every chunk, for readers from outside the process.
+  struct Chunk {
+    Chunk* next;
+    size_t bytes;
+  };
   static size_t Rounded(size_t size);
   void* TakeFreed(size_t size, size_t block_size) REQUIRES(lock_);
   void AddFree(void* p, size_t size) REQUIRES(lock_);
@@ -100,6 +105,7 @@ class MetadataArena {
   char* next_ GUARDED_BY(lock_) = nullptr;
   size_t left_ GUARDED_BY(lock_) = 0;
   // Written under the lock.
+  std::atomic<Chunk*> chunks_{nullptr};
   std::atomic<size_t> system_bytes_{0};
   std::atomic<size_t> used_bytes_[kRecordKinds] = {};
   FreeBlock* free_[kMaxReusable / kGranule + 1] GUARDED_BY(lock_) = {};

@@ -80,6 +80,7 @@ class PageMap {
   }
 
  private:
+  friend struct StatLayout;
   static constexpr size_t kLeafShift = 30;
   static constexpr size_t kLeafEntries = size_t{1}
                                          << (kLeafShift - kHugePageShift);

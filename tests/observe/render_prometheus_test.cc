@@ -85,9 +85,10 @@ TEST(RenderPrometheus, EveryNumber) {
        }) {
     EXPECT_NE(text.find(line), std::string::npos) << line;
   }
-  EXPECT_NE(text.find(std::string("\nspanmalloc_build_info{version=\"") +
-                      kVersion + "\",compiler=\""),
-            std::string::npos);
+  EXPECT_NE(
+      text.find(std::string("\nspanmalloc_build_info{version=\"") + kVersion +
+                "\",revision=\"" + kRevision + "\",compiler=\""),
+      std::string::npos);
 }
 
 TEST(RenderPrometheus, WhatIsNotKnownIsAbsent) {

@@ -21,6 +21,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <thread>
@@ -251,6 +252,91 @@ TEST_F(StatTest, RunningProcess) {
   }
 }
 
+// ---- What resident memory is
+
+// A number of the JSON.
+int64_t NumberOf(const Output& output, const std::string& name) {
+  const size_t at = output.text.find("\n    \"" + name + "\": ");
+  if (at == std::string::npos) {
+    ADD_FAILURE() << name << " is not in\n" << output.text;
+    return -1;
+  }
+  return std::strtoll(output.text.c_str() + at + name.size() + 9, nullptr, 10);
+}
+
+// Kilobytes that a file of /proc has behind a key.
+int64_t KilobytesOf(const Child& child, const char* file, const char* key) {
+  std::ifstream lines("/proc/" + child.name() + "/" + file);
+  std::string line;
+  while (std::getline(lines, line)) {
+    if (line.compare(0, std::strlen(key), key) == 0) {
+      return std::strtoll(line.c_str() + std::strlen(key), nullptr, 10);
+    }
+  }
+  return -1;
+}
+
+TEST_F(StatTest, ResidentMemoryAddsUp) {
+  constexpr size_t kMiB = 1 << 20;
+  Child child([] {
+    AllocateKnownSet();
+    // Half of it is touched, by small pages.
+    char* const half = static_cast<char*>(Allocate(64 * kMiB));
+    madvise(half + 4096 - reinterpret_cast<uintptr_t>(half) % 4096, 63 * kMiB,
+            MADV_NOHUGEPAGE);
+    std::memset(half, 1, 32 * kMiB);
+    // Not of the heap.
+    void* const other = mmap(nullptr, 16 * kMiB, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    std::memset(other, 1, 16 * kMiB);
+    void* const shared = mmap(nullptr, 8 * kMiB, PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    std::memset(shared, 1, 8 * kMiB);
+  });
+  ASSERT_TRUE(child.WaitUntilStopped());
+  if (access(("/proc/" + child.name() + "/pagemap").c_str(), R_OK) != 0) {
+    GTEST_SKIP() << "there is no pagemap here";
+  }
+  const Output output = Stat({"--json", "--rss", child.name()});
+  ASSERT_EQ(output.status, 0) << output.text;
+  int64_t sum = 0;
+  for (const char* part :
+       {"in_use", "held_free", "never_touched", "idle", "released", "records",
+        "programs", "stack", "anonymous", "files", "shared", "kernel",
+        "difference"}) {
+    sum += NumberOf(output, part);
+  }
+  const int64_t total = NumberOf(output, "total");
+  EXPECT_EQ(sum, total);
+  EXPECT_EQ(total, KilobytesOf(child, "smaps_rollup", "Rss:") * 1024);
+  // The kernel counts this one more roughly: by a page for each mapping.
+  std::ifstream maps("/proc/" + child.name() + "/maps");
+  int64_t mappings = 0;
+  for (std::string line; std::getline(maps, line);) ++mappings;
+  EXPECT_NEAR(
+      static_cast<double>(total),
+      static_cast<double>(KilobytesOf(child, "status", "VmRSS:") * 1024),
+      static_cast<double>(mappings * sysconf(_SC_PAGESIZE)));
+
+  const spanmalloc_memstats& stats = child.word().stats;
+  EXPECT_EQ(NumberOf(output, "in_use"), static_cast<int64_t>(stats.heap_alloc));
+  const int64_t mib = static_cast<int64_t>(kMiB);
+  EXPECT_LT(NumberOf(output, "never_touched"), -31 * mib);
+  EXPECT_GE(NumberOf(output, "in_use") + NumberOf(output, "held_free") +
+                NumberOf(output, "never_touched"),
+            32 * mib);
+  EXPECT_GE(NumberOf(output, "anonymous"), 16 * mib);
+  EXPECT_LT(NumberOf(output, "anonymous"), 24 * mib);
+  EXPECT_GE(NumberOf(output, "shared"), 8 * mib);
+  EXPECT_GT(NumberOf(output, "records"), 0);
+  EXPECT_GT(NumberOf(output, "programs"), 0);
+
+  const Output text = Stat({"--rss", child.name()});
+  EXPECT_EQ(text.status, 0);
+  ExpectHas(text, "\nresident (VmRSS) ");
+  ExpectHas(text, " " + std::to_string(total) + " bytes\n");
+}
+
 // ---- A process that hangs, with every lock of the allocator held
 
 struct Hanging {
@@ -466,6 +552,7 @@ TEST(ErrorTest, WrongUsage) {
   ExpectError(Stat({"--core"}), 2, "--core needs a value");
   ExpectError(Stat({"--json=perhaps", "1"}), 2, "--json=perhaps");
   ExpectError(Stat({"--core", "a", "b", "c"}), 2, "too many arguments");
+  ExpectError(Stat({"--rss", "--core", "a"}), 2, "has no resident memory");
 }
 
 TEST(HelpTest, SaysWhatThereIs) {

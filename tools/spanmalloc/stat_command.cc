@@ -10,17 +10,19 @@
 #include "tools/spanmalloc/command_line.h"
 #include "tools/spanmalloc/core_file.h"
 #include "tools/spanmalloc/live_process.h"
+#include "tools/spanmalloc/rss_report.h"
 #include "tools/spanmalloc/stat_reader.h"
 #include "tools/spanmalloc/target.h"
 
 ABSL_FLAG(bool, json, false, "print JSON");
 ABSL_FLAG(bool, classes, false, "print every size class that was used");
+ABSL_FLAG(bool, rss, false, "print what the resident memory is");
 ABSL_FLAG(std::string, core, "", "read this core file");
 
 namespace spanmalloc_tool {
 
 const char kStatUsage[] =
-    "usage: spanmalloc stat [--json] [--classes] PID\n"
+    "usage: spanmalloc stat [--json] [--classes] [--rss] PID\n"
     "       spanmalloc stat [--json] [--classes] --core CORE [EXE]\n"
     "\n"
     "Prints the counters of a process that uses spanmalloc, or that has left\n"
@@ -29,6 +31,8 @@ const char kStatUsage[] =
     "\n"
     "  --json     JSON, with all size classes\n"
     "  --classes  also every size class that was used\n"
+    "  --rss      also what the resident memory is: a table that adds up to\n"
+    "             the VmRSS of /proc/PID/status\n"
     "  --core     the core file; EXE is where the program is now\n"
     "\n"
     "To read a process takes the right to trace it: its user's or root's.\n";
@@ -57,6 +61,7 @@ constexpr char kBetweenSteps[] =
 struct Result {
   FoundRoot found;
   Snapshot snapshot;
+  ResidentMemory resident;  // If it was asked for.
   std::string version;
   bool is_core;
   std::string of;  // The process or the core.
@@ -120,6 +125,9 @@ void PrintText(const Result& result) {
   PrintSummary(stats);
   if (result.snapshot.between_steps) absl::PrintF("note: %s\n", kBetweenSteps);
   absl::PrintF("\n");
+  if (absl::GetFlag(FLAGS_rss)) {
+    absl::PrintF("%s\n", RssTable(result.resident));
+  }
   PrintDetails(stats);
   if (absl::GetFlag(FLAGS_classes)) {
     absl::PrintF("\n");
@@ -156,6 +164,9 @@ void PrintJson(const Result& result) {
   for (const Metric& metric : kMetrics) {
     absl::PrintF(",\n  %s: %u", Quoted(metric.name), stats.*metric.value);
   }
+  if (absl::GetFlag(FLAGS_rss)) {
+    absl::PrintF(",\n  \"rss\": %s", RssJson(result.resident));
+  }
   absl::PrintF(",\n  \"by_size\": [");
   const char* separator = "\n    ";
   for (const spanmalloc_size_stats& size : stats.by_size) {
@@ -176,21 +187,26 @@ int ReportUsage(absl::string_view error) {
   return Report(absl::StrCat(error, " (see: spanmalloc help stat)"), kUsage);
 }
 
-// Reads and prints the target.
-int Stat(Target* target, bool is_core) {
+// Reads and prints the target; `pid` is 0 for a core file.
+int Stat(Target* target, pid_t pid) {
   Result result;
   std::string error;
   if (!FindRoot(target, &result.found, &error)) {
     return Report(error, kUnreadable);
   }
   result.of = target->Name();
-  result.is_core = is_core;
+  result.is_core = pid == 0;
   result.version = absl::StrCat(result.found.root.library_version[0], ".",
                                 result.found.root.library_version[1], ".",
                                 result.found.root.library_version[2]);
   if (!ReadSnapshot(target->memory(), result.found.root, &result.snapshot)) {
     return Report(absl::StrCat(target->Name(), ": ", target->WhyUnreadable()),
                   kUnreadable);
+  }
+  if (absl::GetFlag(FLAGS_rss) &&
+      !ReadResidentMemory(pid, target, result.found.root, result.snapshot.stats,
+                          &result.resident, &error)) {
+    return Report(error, kUnreadable);
   }
   if (absl::GetFlag(FLAGS_json)) {
     PrintJson(result);
@@ -202,13 +218,16 @@ int Stat(Target* target, bool is_core) {
 
 int StatCore(const std::vector<std::string>& positional) {
   if (positional.size() > 1) return ReportUsage("too many arguments");
+  if (absl::GetFlag(FLAGS_rss)) {
+    return ReportUsage("a core file has no resident memory");
+  }
   CoreFile core;
   std::string error;
   if (!core.Open(absl::GetFlag(FLAGS_core),
                  positional.empty() ? "" : positional[0], &error)) {
     return Report(error, kUnreadable);
   }
-  return Stat(&core, true);
+  return Stat(&core, 0);
 }
 
 int StatProcess(const std::vector<std::string>& positional) {
@@ -223,7 +242,7 @@ int StatProcess(const std::vector<std::string>& positional) {
   LiveProcess process;
   std::string error;
   if (!process.Open(pid, &error)) return Report(error, kUnreadable);
-  return Stat(&process, false);
+  return Stat(&process, pid);
 }
 
 }  // namespace
@@ -231,8 +250,8 @@ int StatProcess(const std::vector<std::string>& positional) {
 int StatCommand(const std::vector<std::string>& arguments) {
   std::vector<std::string> positional;
   std::string error;
-  if (!ParseArguments(arguments, {"json", "classes", "core"}, &positional,
-                      &error)) {
+  if (!ParseArguments(arguments, {"json", "classes", "rss", "core"},
+                      &positional, &error)) {
     return ReportUsage(error);
   }
   return absl::GetFlag(FLAGS_core).empty() ? StatProcess(positional)
