@@ -146,8 +146,8 @@ Line ListTotals(const ProcessTable& table) {
   add("in use", ShortBytes(in_use));
   add("held", ShortBytes(held));
   add("idle", ShortBytes(idle));
-  add("allocated/s", ShortBytes(static_cast<uint64_t>(bytes)));
-  add("mallocs/s", ShortCount(mallocs));
+  add("alloc/s", ShortBytes(static_cast<uint64_t>(bytes)));
+  add("malloc/s", ShortCount(mallocs));
   return line;
 }
 
