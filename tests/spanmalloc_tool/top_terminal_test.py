@@ -173,6 +173,35 @@ class TopTest(unittest.TestCase):
         terminal.keys("q")
         self.expect_end(terminal, 0)
 
+    def start_shell(self, script, **variables):
+        """A shell that does the rest of the script when it gets a line."""
+        shell = subprocess.Popen(["sh", "-c", f"read line; {script}"],
+                                 stdin=subprocess.PIPE,
+                                 env={**environment(), **variables})
+
+        def end():
+            shell.kill()
+            shell.communicate()
+
+        self.addCleanup(end)
+        return shell
+
+    def test_exec(self):
+        goes = self.start_shell("exec env -u LD_PRELOAD sleep 600",
+                                LD_PRELOAD=LIBRARY)
+        comes = self.start_shell(f"LD_PRELOAD={LIBRARY} exec sleep 600")
+        terminal = self.terminal(height=100)
+        self.start(terminal)
+        screen = terminal.wait_for(f" {goes.pid} ")
+        self.assertNotIn(f" {comes.pid} ", screen)
+        for shell in (comes, goes):
+            shell.stdin.write(b"now\n")
+            shell.stdin.flush()
+        terminal.wait_for(f" {comes.pid} ")
+        terminal.wait_for_no(f" {goes.pid} ")
+        terminal.keys("q")
+        self.expect_end(terminal, 0)
+
     def top_process(self, terminal):
         shell = terminal.tmux("display", "-p", "#{pane_pid}").strip()
         found = subprocess.run(["ps", "-o", "pid=", "--ppid", shell],
