@@ -156,7 +156,6 @@ TopScreen::Answer TopScreen::PressInDetail(int key) {
       class_key_ = ClassKey::kBytes;
       return Answer::kRedraw;
     case 'm':
-    case 'a':
       class_key_ = ClassKey::kMallocs;
       return Answer::kRedraw;
     case 's':
