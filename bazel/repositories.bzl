@@ -3,7 +3,8 @@
 Nothing is fetched where Debian's packages bazel-bootstrap, libabsl-dev,
 libgtest-dev and libbenchmark-dev are installed: the rules are Bazel's own under
 the names that it looks for, and Abseil, GoogleTest and Google Benchmark are the
-system's. Elsewhere these three are downloaded.
+system's. Elsewhere these three are downloaded. ncurses (libncurses-dev) is the
+system's or none.
 """
 
 _CC_RULES = [
@@ -129,6 +130,16 @@ cc_library(
     "absl/strings/BUILD.bazel": _ABSL_PACKAGE % ["str_format", "strings"],
 }
 
+_NCURSES_BUILD = """\
+package(default_visibility = ["//visibility:public"])
+
+cc_library(
+    name = "ncurses",
+    defines = %r,
+    linkopts = %r,
+)
+"""
+
 _COVERAGE_BUILD = """\
 package(default_visibility = ["//visibility:public"])
 
@@ -165,6 +176,19 @@ def _installed_or_downloaded(rctx):
         sha256 = rctx.attr.sha256,
         stripPrefix = rctx.attr.strip_prefix,
     )
+
+def _installed_or_none(rctx):
+    there = rctx.path("/usr/include/curses.h").exists
+    rctx.file("WORKSPACE", "workspace(name = \"%s\")\n" % rctx.name)
+    rctx.file("BUILD.bazel", _NCURSES_BUILD % (
+        ["SPANMALLOC_TOOL_CURSES=1"] if there else [],
+        ["-lncursesw", "-ltinfo"] if there else [],
+    ))
+
+_ncurses_repository = repository_rule(
+    implementation = _installed_or_none,
+    doc = "The system's ncurses, or a library with nothing in it.",
+)
 
 _library_repository = repository_rule(
     implementation = _installed_or_downloaded,
@@ -204,6 +228,7 @@ def spanmalloc_repositories():
             "none.sh": "#!/bin/sh\n",
         },
     )
+    _ncurses_repository(name = "ncurses")
     _library_repository(
         name = "com_google_googletest",
         header = "/usr/include/gtest/gtest.h",

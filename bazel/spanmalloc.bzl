@@ -87,7 +87,7 @@ def spanmalloc_variant(name, srcs, deps, copts = []):
         alwayslink = True,
     )
 
-def spanmalloc_tool_library(name, srcs, hdrs = []):
+def spanmalloc_tool_library(name, srcs, hdrs = [], deps = []):
     """A part of the command spanmalloc that tests link, too.
 
     Of the allocator it knows headers only.
@@ -96,6 +96,7 @@ def spanmalloc_tool_library(name, srcs, hdrs = []):
       name: name of the library.
       srcs: its sources.
       hdrs: its headers.
+      deps: tool libraries.
     """
     cc_library(
         name = name,
@@ -103,11 +104,11 @@ def spanmalloc_tool_library(name, srcs, hdrs = []):
         hdrs = hdrs,
         copts = _COPTS,
         linkstatic = True,
-        deps = ["//allocator:stat_headers"],
+        deps = deps + ["//allocator:stat_headers"],
     )
 
 def spanmalloc_tool(name, srcs, hdrs = [], deps = []):
-    """A command, with Abseil.
+    """A command, with Abseil and ncurses.
 
     Args:
       name: name of the command.
@@ -126,6 +127,7 @@ def spanmalloc_tool(name, srcs, hdrs = [], deps = []):
             "@com_google_absl//absl/flags:reflection",
             "@com_google_absl//absl/strings",
             "@com_google_absl//absl/strings:str_format",
+            "@ncurses",
         ],
     )
 

@@ -148,15 +148,16 @@ function(spanmalloc_variant name)
                                spanmalloc_${name}_options)
 endfunction()
 
-# spanmalloc_tool_library(<name> SRCS <file>... [HDRS <file>...])
+# spanmalloc_tool_library(<name> SRCS <file>... [HDRS <file>...]
+#                         [DEPS <tool library>...])
 #
 # A part of the command spanmalloc that tests link, too. Of the allocator it
 # knows headers only.
 function(spanmalloc_tool_library name)
-  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SRCS;HDRS")
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SRCS;HDRS;DEPS")
   add_library(${name} STATIC EXCLUDE_FROM_ALL ${ARG_SRCS} ${ARG_HDRS})
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
-  target_link_libraries(${name} PRIVATE spanmalloc_flags)
+  target_link_libraries(${name} PRIVATE spanmalloc_flags ${ARG_DEPS})
 endfunction()
 
 # spanmalloc_tool(<name> SRCS <file>... [HDRS <file>...]

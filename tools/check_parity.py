@@ -65,7 +65,7 @@ CMAKE_KEYWORDS = {
     "LINKED_DEPS": "linked_deps",
 }
 # Layers depend on each other in Bazel only: in CMake they are object libraries.
-KINDS_WITH_EQUAL_DEPS = {"test", "test library", "tool"}
+KINDS_WITH_EQUAL_DEPS = {"test", "test library", "tool", "tool library"}
 
 # Options that one build gives by other means: CMake by an option of its own
 # and by POSITION_INDEPENDENT_CODE.

@@ -10,8 +10,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tools/install_packages.sh \
-  g++ cmake ninja-build libabsl-dev libbenchmark-dev libgtest-dev binutils \
-  python3
+  g++ cmake ninja-build libabsl-dev libbenchmark-dev libgtest-dev \
+  libncurses-dev binutils python3
 
 if [[ $# -eq 0 ]]; then
   set -- release debug

@@ -1,9 +1,11 @@
 #include "tools/spanmalloc/command_line.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "absl/flags/reflection.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 
 namespace spanmalloc_tool {
@@ -52,6 +54,11 @@ bool ParseArguments(const std::vector<std::string>& arguments,
     }
   }
   return true;
+}
+
+int Report(absl::string_view error, int status) {
+  absl::FPrintF(stderr, "spanmalloc: %s\n", error);
+  return status;
 }
 
 }  // namespace spanmalloc_tool

@@ -25,6 +25,9 @@ bool ParseArguments(const std::vector<std::string>& arguments,
                     const std::vector<absl::string_view>& flags,
                     std::vector<std::string>* positional, std::string* error);
 
+// Says on stderr, in one line, why the command ends so. Returns the status.
+int Report(absl::string_view error, int status);
+
 }  // namespace spanmalloc_tool
 
 #endif  // SPANMALLOC_TOOLS_SPANMALLOC_COMMAND_LINE_H_

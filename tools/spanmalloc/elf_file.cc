@@ -106,6 +106,26 @@ bool ElfFile::FindSymbol(const std::string& name, uint64_t* value) const {
   return false;
 }
 
+bool ElfFile::HasSymbolTable() const {
+  return std::any_of(
+      sections_.begin(), sections_.end(),
+      [](const Elf64_Shdr& section) { return section.sh_type == SHT_SYMTAB; });
+}
+
+bool ElfFile::IsProgram() const {
+  if (header_.e_type == ET_EXEC) return true;
+  for (const Elf64_Phdr& segment : segments_) {
+    if (segment.p_type == PT_INTERP) return true;
+    if (segment.p_type != PT_DYNAMIC) continue;
+    std::vector<Elf64_Dyn> entries;
+    ReadTable(file_, segment.p_offset, segment.p_filesz, &entries);
+    for (const Elf64_Dyn& entry : entries) {
+      if (entry.d_tag == DT_FLAGS_1) return (entry.d_un.d_val & DF_1_PIE) != 0;
+    }
+  }
+  return false;
+}
+
 bool ElfFile::FindSymbolIn(const Elf64_Shdr& symbols, const Elf64_Shdr& strings,
                            const std::string& name, uint64_t* value) const {
   std::vector<char> text;

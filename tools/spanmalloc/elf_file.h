@@ -47,6 +47,10 @@ class ElfFile {
   // The value of the symbol that is defined in the file: of .dynsym, or else of
   // .symtab. False if there is none.
   bool FindSymbol(const std::string& name, uint64_t* value) const;
+  // Whether it has a .symtab, and so all its symbols.
+  bool HasSymbolTable() const;
+  // Whether it can be started; else it is a library, or neither.
+  bool IsProgram() const;
 
  private:
   bool ReadHeaders();

@@ -8,6 +8,8 @@
 #include "spanmalloc/spanmalloc.h"
 #include "tools/spanmalloc/command_line.h"
 #include "tools/spanmalloc/stat_command.h"
+#include "tools/spanmalloc/top_command.h"
+#include "tools/spanmalloc/top_help.h"
 
 namespace spanmalloc_tool {
 namespace {
@@ -22,6 +24,8 @@ struct Command {
 constexpr Command kCommands[] = {
     {"stat", "the counters of a process or of a core file", kStatUsage,
      StatCommand},
+    {"top", "all processes on spanmalloc, now and now again", kTopUsage,
+     TopCommand},
 };
 
 const Command* FindCommand(const std::string& name) {

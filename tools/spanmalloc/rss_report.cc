@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "tools/spanmalloc/format.h"
 #include "tools/spanmalloc/heap_map.h"
 #include "tools/spanmalloc/process_memory.h"
 
@@ -43,8 +44,10 @@ constexpr Part kParts[] = {
 };
 
 std::string Row(absl::string_view what, int64_t bytes) {
-  return absl::StrFormat("%-36s %11.1f MiB %18d bytes\n", what,
-                         static_cast<double>(bytes) / (1 << 20), bytes);
+  const std::string human =
+      bytes < 0 ? absl::StrCat("-", Human(static_cast<uint64_t>(-bytes)))
+                : Human(static_cast<uint64_t>(bytes));
+  return absl::StrFormat("%-34s %11s %20d bytes\n", what, human, bytes);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "tools/spanmalloc/command_line.h"
 #include "tools/spanmalloc/core_file.h"
+#include "tools/spanmalloc/format.h"
 #include "tools/spanmalloc/live_process.h"
 #include "tools/spanmalloc/rss_report.h"
 #include "tools/spanmalloc/stat_reader.h"
@@ -66,15 +67,6 @@ struct Result {
   bool is_core;
   std::string of;  // The process or the core.
 };
-
-std::string Human(uint64_t bytes) {
-  static constexpr const char* kUnits[] = {"KiB", "MiB", "GiB", "TiB"};
-  if (bytes < 1024) return absl::StrCat(bytes, " B");
-  double value = static_cast<double>(bytes) / 1024;
-  size_t unit = 0;
-  for (; value >= 1024 && unit < 3; ++unit) value /= 1024;
-  return absl::StrFormat("%.1f %s", value, kUnits[unit]);
-}
 
 void Row(absl::string_view what, uint64_t bytes) {
   absl::PrintF("%-34s %11s %20u bytes\n", what, Human(bytes), bytes);
@@ -176,11 +168,6 @@ void PrintJson(const Result& result) {
     separator = ",\n    ";
   }
   absl::PrintF("\n  ]\n}\n");
-}
-
-int Report(absl::string_view error, int status) {
-  absl::FPrintF(stderr, "spanmalloc: %s\n", error);
-  return status;
 }
 
 int ReportUsage(absl::string_view error) {

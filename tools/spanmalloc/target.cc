@@ -1,5 +1,7 @@
 #include "tools/spanmalloc/target.h"
 
+#include <errno.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -8,28 +10,34 @@ namespace {
 
 using spanmalloc::StatRoot;
 
-constexpr char kRootSymbol[] = "spanmalloc_stat_root";
 // Offsets in files and addresses of segments agree in their low bits, whatever
 // the size of pages is; this is the smallest.
 constexpr uint64_t kPage = 4096;
 constexpr size_t kScanBytes = 1 << 20;
+// Of a mapping that is read as a whole though nobody asked for this process.
+constexpr uint64_t kMaxQuietScan = 4 << 20;
 
 class Search {
  public:
-  explicit Search(Target* target)
-      : target_(target), memory_(target->memory()) {}
+  Search(Target* target, RootFiles* files)
+      : target_(target), memory_(target->memory()), files_(files) {}
 
-  void Run() {
-    std::vector<std::string> seen;
+  // In files, and if they say nothing in memory: all of it or, quietly, the
+  // small mappings of files that cannot be opened.
+  void Run(bool quietly) {
+    std::vector<std::string> seen, unopened;
     for (const Mapping& mapping : target_->mappings()) {
-      if (std::find(seen.begin(), seen.end(), mapping.file) != seen.end()) {
-        continue;
-      }
+      if (Contains(seen, mapping.file)) continue;
       seen.push_back(mapping.file);
-      LookUp(mapping);
+      if (!LookUp(mapping)) unopened.push_back(mapping.file);
     }
     if (!roots_.empty() || other_version_ != 0) return;
-    for (const Mapping& mapping : target_->mappings()) Scan(mapping);
+    for (const Mapping& mapping : target_->mappings()) {
+      if (!quietly || (mapping.end - mapping.start <= kMaxQuietScan &&
+                       Contains(unopened, mapping.file))) {
+        Scan(mapping);
+      }
+    }
   }
 
   // That of the copy that serves the process: the others have done nothing.
@@ -54,15 +62,32 @@ class Search {
   bool unreadable() const { return unreadable_; }
 
  private:
-  // By the symbol table of the file.
-  void LookUp(const Mapping& mapping) {
-    ElfFile file;
-    uint64_t value;
-    if (!target_->OpenFile(mapping, &file) ||
-        !file.FindSymbol(kRootSymbol, &value)) {
-      return;
+  static bool Contains(const std::vector<std::string>& list,
+                       const std::string& item) {
+    return std::find(list.begin(), list.end(), item) != list.end();
+  }
+
+  // By what is in the file; false if that is not to be had.
+  bool LookUp(const Mapping& mapping) {
+    const std::string key = mapping.file + " " + mapping.path;
+    const RootInFile* root = files_->Find(key);
+    if (root == nullptr) {
+      ElfFile file;
+      errno = 0;
+      if (target_->OpenFile(mapping, &file)) {
+        root = &files_->Add(key, FindRootInFile(file));
+      } else if (errno == ENOEXEC || errno == EINVAL) {  // Data, a device.
+        root = &files_->Add(key, {});
+      } else {
+        return false;
+      }
     }
-    for (const Elf64_Phdr& segment : file.segments()) {
+    if (root->found) TryAll(*root, mapping);
+    return true;
+  }
+
+  void TryAll(const RootInFile& root, const Mapping& mapping) {
+    for (const Elf64_Phdr& segment : root.segments) {
       if (segment.p_type != PT_LOAD) continue;
       for (const Mapping& other : target_->mappings()) {
         if (other.file != mapping.file ||
@@ -71,7 +96,7 @@ class Search {
         }
         // What was added to all addresses in the file.
         const uint64_t bias = other.start - segment.p_vaddr / kPage * kPage;
-        if (Try(bias + value, mapping)) return;
+        if (Try(bias + root.address, mapping)) return;
       }
     }
   }
@@ -126,6 +151,7 @@ class Search {
 
   Target* const target_;
   const Memory memory_;
+  RootFiles* const files_;
   std::vector<FoundRoot> roots_;
   uint32_t other_version_ = 0;
   std::string other_path_;
@@ -142,8 +168,9 @@ Memory Target::memory() {
 }
 
 bool FindRoot(Target* target, FoundRoot* found, std::string* error) {
-  Search search(target);
-  search.Run();
+  RootFiles files;
+  Search search(target, &files);
+  search.Run(false);
   if (search.Best(found)) return true;
   if (search.other_version() != 0) {
     *error = target->Name() + ": " + search.other_path() +
@@ -157,6 +184,14 @@ bool FindRoot(Target* target, FoundRoot* found, std::string* error) {
     *error = target->Name() + " does not use spanmalloc";
   }
   return false;
+}
+
+RootSearch FindRootQuietly(Target* target, RootFiles* files, FoundRoot* found) {
+  Search search(target, files);
+  search.Run(true);
+  if (search.Best(found)) return RootSearch::kFound;
+  return search.other_version() != 0 ? RootSearch::kOtherVersion
+                                     : RootSearch::kNone;
 }
 
 }  // namespace spanmalloc_tool

@@ -3,9 +3,9 @@
 // Purpose:  One face for both, and the search for spanmalloc_stat_root.
 // Not here: how each of them is read (live_process.h, core_file.h).
 //
-// The root is found by the symbol table of each file that is mapped; if no file
-// has the symbol (a stripped program), by its magic words in the memory that
-// those files are mapped to.
+// The root is found in each file that is mapped (root_files.h); if it is in
+// none (a stripped program that is gone from the disk), by its magic words in
+// the memory that those files are mapped to.
 #ifndef SPANMALLOC_TOOLS_SPANMALLOC_TARGET_H_
 #define SPANMALLOC_TOOLS_SPANMALLOC_TARGET_H_
 
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "tools/spanmalloc/elf_file.h"
+#include "tools/spanmalloc/root_files.h"
 #include "tools/spanmalloc/stat_reader.h"
 
 namespace spanmalloc_tool {
@@ -59,6 +60,13 @@ struct FoundRoot {
 // The root of the copy of spanmalloc that the process uses, or a line that says
 // why there is none.
 bool FindRoot(Target* target, FoundRoot* found, std::string* error);
+
+// The same for those who look at many processes, often: what `files` knows is
+// not read again, and memory is searched in no more than small files that are
+// not to be had any more. To read what a process has never touched would make
+// it resident.
+enum class RootSearch { kFound, kNone, kOtherVersion };
+RootSearch FindRootQuietly(Target* target, RootFiles* files, FoundRoot* found);
 
 }  // namespace spanmalloc_tool
 
