@@ -57,6 +57,11 @@ if(SPANMALLOC_SANITIZER)
   target_compile_options(spanmalloc_flags INTERFACE ${sanitizer_flags})
   target_link_options(spanmalloc_flags INTERFACE ${sanitizer_flags})
 endif()
+if(SPANMALLOC_BUILD_FUZZERS)
+  # What libFuzzer sees of the program; its main is linked to the fuzzers only.
+  set(fuzzer_flags -fsanitize=fuzzer-no-link)
+  target_compile_options(spanmalloc_flags INTERFACE ${fuzzer_flags})
+endif()
 
 # The allocator alone. It lives below the C++ runtime, so it can neither throw
 # nor look at types; its own calls bind inside the library; and its thread-local

@@ -14,6 +14,16 @@ uint32_t OffsetInSpan(const void* p) {
   return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p) % kSmallSpanSize);
 }
 
+// What a request got before the options were read, if they may have changed
+// that, or else 0.
+size_t UnconfiguredSize(size_t alignment, size_t size) {
+  size = AlignUp(size == 0 ? 1 : size, alignment);
+  if (size == 0 || size > ClassOfSize::kMostTiny) return 0;
+  size_t size_class = 1;
+  while (kClassSizes[size_class] < size) ++size_class;
+  return kClassSizes[size_class];
+}
+
 }  // namespace
 
 SPANMALLOC_CONSTINIT Allocator the_allocator{&kLinuxMemory};
@@ -26,18 +36,20 @@ Length Allocator::LargeLength(size_t size) {
 }
 
 // The tag of the class for an aligned request, or 0 if it needs pages. Spans
-// are aligned to 64 KiB, so objects are aligned as far as their size is.
+// are aligned to 64 KiB, so objects are aligned as far as their stride is; and
+// guests, which are not longer than the alignment of the slack, as far as their
+// class is anywhere else.
 // REQUIRES: alignment is a power of two.
 size_t Allocator::AlignedTag(size_t alignment, size_t size) {
   if (size > kMaxSmallSize || alignment > kMaxSmallSize) return 0;
   size = AlignUp(size == 0 ? 1 : size, alignment);
-  size_t size_class = ClassOfTag(kSizeClasses.TagFor(size));
-  while ((kSizeClasses[size_class].size & (alignment - 1)) != 0) ++size_class;
+  size_t size_class = ClassOfTag(class_of_size.TagFor(size));
+  while ((kSizeClasses[size_class].stride & (alignment - 1)) != 0) ++size_class;
   return TagOfClass(size_class);  // The largest class fits every alignment.
 }
 
 // The tag of the small span that p lies in, or 0.
-size_t Allocator::TagOf(const void* p) const {
+SPANMALLOC_ALWAYS_INLINE size_t Allocator::SpanTagOf(const void* p) const {
   const uintptr_t address = reinterpret_cast<uintptr_t>(p);
   const PageHeap& page_heap = central_.page_heap();
   const size_t tag = page_heap.class_map().Get(address);
@@ -47,6 +59,19 @@ size_t Allocator::TagOf(const void* p) const {
   return span != nullptr && span->state() == SpanState::kSmall
              ? size_t{span->tag()}
              : 0;
+}
+
+// The tag of the object that starts at p; 0 if p is in no small span. Aborts if
+// it is, but no object starts there.
+SPANMALLOC_ALWAYS_INLINE size_t Allocator::TagOf(const char* what,
+                                                 const void* p) const {
+  const size_t tag = SpanTagOf(p);
+  if (tag == 0) return 0;
+  const SizeClass& info = kSizeClasses[ClassOfTag(tag)];
+  const uint32_t offset = OffsetInSpan(p);
+  if (SPANMALLOC_LIKELY(info.StartsObject(offset))) return tag;
+  if (!info.StartsGuest(offset)) ReportInvalidPointer(what, p);
+  return TagOfClass(info.guest);
 }
 
 // ---- Allocation
@@ -95,11 +120,18 @@ void* Allocator::AllocateLarge(size_t alignment, size_t size,
 
 void* Allocator::AllocateSlow(size_t size) {
   Mutex::AssertNoneHeld();
-  if (size <= kMaxSmallSize) return AllocateObject(kSizeClasses.TagFor(size));
+  if (size <= kMaxSmallSize) {
+    // Which may change what size has which class.
+    if (CacheOfThread() == nullptr) Configure();
+    return AllocateObject(class_of_size.TagFor(size));
+  }
   return AllocateLarge(kPageSize, size);
 }
 
 void* Allocator::AllocateAligned(size_t alignment, size_t size) {
+  if (SPANMALLOC_UNLIKELY(current_thread_state != ThreadState::kActive)) {
+    Configure();
+  }
   if (const size_t tag = AlignedTag(alignment, size)) {
     void* const p = current_thread_cache->Pop(tag);
     return p != nullptr ? p : AllocateObject(tag);
@@ -156,10 +188,7 @@ void Allocator::FreeSlow(void* p) {
   if (p == nullptr) return;
   const int saved_errno = errno;
   Mutex::AssertNoneHeld();
-  if (const size_t tag = TagOf(p)) {
-    if (!kSizeClasses[ClassOfTag(tag)].StartsObject(OffsetInSpan(p))) {
-      ReportInvalidPointer("free", p);
-    }
+  if (const size_t tag = TagOf("free", p)) {
     FreeObject(tag, p);
   } else if (!central_.page_heap().DeleteLargeSpan(
                  reinterpret_cast<uintptr_t>(p))) {
@@ -172,11 +201,15 @@ void Allocator::FreeSizedSlow(void* p, size_t size, size_t alignment) {
   if (p == nullptr) return;
   if (SPANMALLOC_LIKELY(IsPowerOfTwo(alignment))) {
     const size_t tag = AlignedTag(alignment, size);
-    if (tag != 0 && current_thread_cache->FreeOfClass(p, tag)) return;
+    if (tag != 0 && (current_thread_cache->FreeOfClass(p, tag) ||
+                     current_thread_cache->FreeGuestOfClass(p, tag))) {
+      return;
+    }
   }
   const size_t real_size = UsableSize(p);
   if (SPANMALLOC_UNLIKELY(!IsPowerOfTwo(alignment) ||
-                          GoodSize(alignment, size) != real_size)) {
+                          (GoodSize(alignment, size) != real_size &&
+                           UnconfiguredSize(alignment, size) != real_size))) {
     ReportWrongSize(p, size, real_size);
   }
   FreeSlow(p);
@@ -187,11 +220,9 @@ void Allocator::FreeSizedSlow(void* p, size_t size, size_t alignment) {
 // A block always has the class of the size that was last asked for, so that a
 // sized free can be checked.
 void* Allocator::Reallocate(void* p, size_t size) {
-  if (const size_t tag = TagOf(p)) {
-    const SizeClass& info = kSizeClasses[ClassOfTag(tag)];
-    if (!info.StartsObject(OffsetInSpan(p))) ReportInvalidPointer("realloc", p);
-    if (size <= kMaxSmallSize && kSizeClasses.TagFor(size) == tag) return p;
-    return Relocate(p, info.size, size);
+  if (const size_t tag = TagOf("realloc", p)) {
+    if (size <= kMaxSmallSize && class_of_size.TagFor(size) == tag) return p;
+    return Relocate(p, kSizeClasses[ClassOfTag(tag)].size, size);
   }
   Span* const span =
       central_.page_heap().FindLargeSpan(reinterpret_cast<uintptr_t>(p));
@@ -228,12 +259,8 @@ void* Allocator::Relocate(void* p, size_t old_size, size_t size) {
 // ---- Queries
 
 size_t Allocator::UsableSize(const void* p) const {
-  if (const size_t tag = TagOf(p)) {
-    const SizeClass& info = kSizeClasses[ClassOfTag(tag)];
-    if (!info.StartsObject(OffsetInSpan(p))) {
-      ReportInvalidPointer("malloc_usable_size", p);
-    }
-    return info.size;
+  if (const size_t tag = TagOf("malloc_usable_size", p)) {
+    return kSizeClasses[ClassOfTag(tag)].size;
   }
   const Span* const span =
       central_.page_heap().FindLargeSpan(reinterpret_cast<uintptr_t>(p));

@@ -107,7 +107,8 @@ class Allocator {
   void FreeObject(size_t tag, void* p);
   bool Reclaim();
   void LookAtPeak();
-  size_t TagOf(const void* p) const;
+  size_t SpanTagOf(const void* p) const;
+  size_t TagOf(const char* what, const void* p) const;
   template <typename F>
   void ForEachForkLock(F&& f);
 

@@ -50,6 +50,9 @@ void Allocator::Configure() {
   if (environ == nullptr || configured_.exchange(true)) return;
   Message::CheckStandardError();
   ParseOptions(secure_getenv("SPANMALLOC_OPTIONS"), &options_);
+  if (options_.tiny != 0 || options_.tiny_align != 0) {
+    class_of_size.SetTiny(size_t{4} << options_.tiny_align, options_.tiny == 0);
+  }
   registry_.set_cache_bytes(options_.thread_cache_bytes);
   central_.page_heap().Configure(options_.window_bytes,
                                  options_.huge_page_threshold);

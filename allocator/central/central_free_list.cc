@@ -18,6 +18,33 @@ SPANMALLOC_ALWAYS_INLINE uint64_t IndexInSpan(uintptr_t address,
   return (address % kSmallSpanSize) * reciprocal >> 32;
 }
 
+// Takes the lowest `n` bits that are set and moves the addresses that belong to
+// them, the first bit's being `first`, to the slots right below `end`.
+// REQUIRES: so many are set.
+SPANMALLOC_ALWAYS_INLINE void TakeBits(uint64_t* bits, uintptr_t first,
+                                       size_t stride, void** end, size_t n) {
+  size_t w = 0;
+  while (bits[w] == 0) ++w;
+  while (n != 0) {
+    uint64_t word = bits[w];
+    uintptr_t address = first + w * 64 * stride;
+    if (word == ~uint64_t{0} && n >= 64) {
+      for (size_t i = 0; i < 64; ++i, address += stride) {
+        *--end = reinterpret_cast<void*>(address);
+      }
+      n -= 64;
+      word = 0;
+    }
+    for (; word != 0 && n != 0; --n) {
+      *--end = reinterpret_cast<void*>(
+          address + static_cast<size_t>(CountTrailingZeros(word)) * stride);
+      word &= word - 1;
+    }
+    bits[w] = word;
+    if (word == 0) ++w;
+  }
+}
+
 }  // namespace
 
 void CentralFreeList::Link(Span* span) {
@@ -40,30 +67,9 @@ Span* CentralFreeList::FullestSpan() const {
 
 // Moves up to `n` objects of the span to the slots right below `end`.
 size_t CentralFreeList::TakeFrom(Span* span, void** end, size_t n) {
-  if (span->free_count == span->capacity) --empty_spans_;
+  if (IsEmpty(span)) --empty_spans_;
   if (n > span->free_count) n = span->free_count;
-  const uintptr_t base = span->address();
-  const size_t size = info_->size;
-  size_t w = 0;
-  while (span->free_bits[w] == 0) ++w;
-  for (size_t left = n; left != 0;) {
-    uint64_t word = span->free_bits[w];
-    uintptr_t address = base + w * 64 * size;
-    if (word == ~uint64_t{0} && left >= 64) {
-      for (size_t i = 0; i < 64; ++i, address += size) {
-        *--end = reinterpret_cast<void*>(address);
-      }
-      left -= 64;
-      word = 0;
-    }
-    for (; word != 0 && left != 0; --left) {
-      *--end = reinterpret_cast<void*>(
-          address + static_cast<size_t>(CountTrailingZeros(word)) * size);
-      word &= word - 1;
-    }
-    span->free_bits[w] = word;
-    if (word == 0) ++w;
-  }
+  TakeBits(span->free_bits, span->address(), info_->stride, end, n);
   span->free_count = static_cast<uint16_t>(span->free_count - n);
   Add(&free_objects_, 0 - n);
   if (span->free_count == 0) {
@@ -77,8 +83,32 @@ size_t CentralFreeList::TakeFrom(Span* span, void** end, size_t n) {
   return n;
 }
 
-size_t CentralFreeList::RemoveRange(void** batch, size_t n) {
+// Moves up to `n` guests to the slots right below `end`; returns how many.
+size_t CentralFreeList::RemoveGuests(void** end, size_t n) {
   size_t got = 0;
+  MutexLock lock(&lock_);
+  while (got < n) {
+    Span* const guests = with_guests_.first();
+    if (guests == nullptr) break;
+    Span* const span = guests - 1;
+    if (IsEmpty(span)) --empty_spans_;
+    const size_t take =
+        n - got < guests->free_count ? n - got : guests->free_count;
+    TakeBits(guests->free_bits, span->address() + info_->size, info_->stride,
+             end - got, take);
+    guests->free_count = static_cast<uint16_t>(guests->free_count - take);
+    if (guests->free_count == 0) with_guests_.Remove(guests);
+    got += take;
+    if (kAssertLevel >= 2) CheckSpan(span);
+  }
+  Add(&free_guests_, 0 - got);
+  return got;
+}
+
+size_t CentralFreeList::RemoveRange(void** batch, size_t n) {
+  // As guests they cost nothing.
+  size_t got = host_ == nullptr ? 0 : host_->RemoveGuests(batch + n, n);
+  if (got == n) return n;
   for (;;) {
     {
       MutexLock lock(&lock_);
@@ -99,22 +129,29 @@ size_t CentralFreeList::RemoveRange(void** batch, size_t n) {
 bool CentralFreeList::Fetch() {
   Span* const span = page_heap_->NewSmallSpan(TagOfClass(size_class_));
   if (span == nullptr) return false;
-  uint64_t* bits = span->inline_bits;
   const size_t words = info_->words;
-  if (words > Span::kInlineWords) {
+  // With guests, the other half is for them.
+  const size_t all_words = info_->guest != 0 ? 2 * words : words;
+  uint64_t* bits = span->inline_bits;
+  if (all_words > Span::kInlineWords) {
     bits = static_cast<uint64_t*>(page_heap_->AllocateRecord(
-        words * sizeof(uint64_t), RecordKind::kSpans));
+        all_words * sizeof(uint64_t), RecordKind::kSpans));
     if (bits == nullptr) {
       page_heap_->DeleteSmallSpan(span);
       return false;
     }
   }
   const size_t capacity = info_->capacity;
-  for (size_t w = 0; w < words; ++w) bits[w] = ~uint64_t{0};
+  for (size_t w = 0; w < all_words; ++w) bits[w] = ~uint64_t{0};
   if (capacity % 64 != 0) bits[words - 1] = BitRange(0, capacity % 64);
-  span->word_count = static_cast<uint8_t>(words);
+  span->word_count = static_cast<uint16_t>(all_words);
   span->free_bits = bits;
   span->capacity = span->free_count = static_cast<uint16_t>(capacity);
+  if (info_->guest != 0) {
+    Span* const guests = GuestsOf(span);
+    guests->free_bits = bits + words;
+    guests->capacity = guests->free_count = span->capacity;
+  }
   {
     MutexLock lock(&lock_);
     if (empty_spans_ == 0) {
@@ -122,6 +159,10 @@ bool CentralFreeList::Fetch() {
       Add(&free_objects_, capacity);
       ++empty_spans_;
       Link(span);
+      if (info_->guest != 0) {
+        Add(&free_guests_, capacity);
+        with_guests_.PushBack(GuestsOf(span));
+      }
       return true;
     }
   }
@@ -139,23 +180,115 @@ void CentralFreeList::Delete(Span* span) {
   page_heap_->DeleteSmallSpan(span);
 }
 
+// Those that are linked by next.
+void CentralFreeList::DeleteAll(Span* span) {
+  while (span != nullptr) {
+    Span* const next = span->next;
+    Delete(span);
+    span = next;
+  }
+}
+
+// The span has become empty. True if it is to leave: it is in no list then.
+// REQUIRES: it is in none of lists_.
+bool CentralFreeList::Leave(Span* span) {
+  if (empty_spans_ == 0) {
+    ++empty_spans_;
+    return false;
+  }
+  Add(&spans_, size_t{0} - 1);
+  Add(&free_objects_, size_t{0} - span->capacity);
+  if (info_->guest != 0) {
+    Add(&free_guests_, size_t{0} - span->capacity);
+    with_guests_.Remove(GuestsOf(span));
+  }
+  return true;
+}
+
 // The span's free_count has grown from `before` to move_at or more. True if all
 // of its objects are home and it is to leave: it is in no list then.
 SPANMALLOC_NOINLINE bool CentralFreeList::MoveUp(Span* span, size_t before) {
   if (before != 0) Unlink(span);
-  if (span->free_count == span->capacity) {
-    if (empty_spans_ != 0) {
-      Add(&spans_, size_t{0} - 1);
-      Add(&free_objects_, size_t{0} - span->capacity);
-      return true;
-    }
-    ++empty_spans_;
-  }
+  if (IsEmpty(span) && Leave(span)) return true;
   Link(span);
   return false;
 }
 
+// Whether the object's span is of this class: then, for the list of guests, the
+// object is one.
+bool CentralFreeList::HasSpan(const void* p) const {
+  return page_heap_->pagemap()
+             .LiveSmallSpanOf(reinterpret_cast<uintptr_t>(p))
+             ->kind() == kind();
+}
+
+void CentralFreeList::InsertGuests(void* const* batch, size_t n) {
+  const PageMap& pagemap = page_heap_->pagemap();
+  Span* gone = nullptr;
+  void* twice = nullptr;
+  {
+    MutexLock lock(&lock_);
+    Add(&free_guests_, n);
+    for (size_t i = 0; i < n; ++i) {
+      const uintptr_t address = reinterpret_cast<uintptr_t>(batch[i]);
+      Span* const span = pagemap.LiveSmallSpanOf(address);
+      const uint64_t index = IndexInSpan(address, info_->reciprocal);
+      Span* const guests = GuestsOf(span);
+      const uint64_t bit = uint64_t{1} << (index % 64);
+      // A span that has left the class had all its guests home, too.
+      if (SPANMALLOC_UNLIKELY(span->kind() != kind() ||
+                              (guests->free_bits[index / 64] & bit) != 0)) {
+        twice = batch[i];
+        break;
+      }
+      guests->free_bits[index / 64] |= bit;
+      // Those with the fewest objects last: they may become empty.
+      if (guests->free_count++ == 0) {
+        if (span->free_count == 0) {
+          with_guests_.PushFront(guests);
+        } else {
+          with_guests_.PushBack(guests);
+        }
+      }
+      if (SPANMALLOC_UNLIKELY(IsEmpty(span))) {
+        Unlink(span);
+        if (Leave(span)) {
+          span->next = gone;
+          gone = span;
+        } else {
+          Link(span);
+        }
+      }
+    }
+  }
+  if (SPANMALLOC_UNLIKELY(twice != nullptr)) {
+    ReportDoubleFree(twice, kSizeClasses[info_->guest].size);
+  }
+  DeleteAll(gone);
+}
+
 void CentralFreeList::InsertRange(void* const* batch, size_t n) {
+  if (host_ == nullptr || host_->stats().spans == 0) return InsertOwn(batch, n);
+  void* own[kChunk];
+  void* guests[kChunk];
+  while (n != 0) {
+    const size_t count = n < kChunk ? n : kChunk;
+    size_t own_count = 0, guest_count = 0;
+    for (size_t i = 0; i < count; ++i) {
+      if (host_->HasSpan(batch[i])) {
+        guests[guest_count++] = batch[i];
+      } else {
+        own[own_count++] = batch[i];
+      }
+    }
+    if (guest_count != 0) host_->InsertGuests(guests, guest_count);
+    if (own_count != 0) InsertChunk(own, own_count);
+    batch += count;
+    n -= count;
+  }
+}
+
+void CentralFreeList::InsertOwn(void* const* batch, size_t n) {
   while (n != 0) {
     const size_t count = n < kChunk ? n : kChunk;
     InsertChunk(batch, count);
@@ -213,11 +346,7 @@ void CentralFreeList::InsertChunk(void* const* batch, size_t n) {
   if (SPANMALLOC_UNLIKELY(twice != nullptr)) {
     ReportDoubleFree(twice, info_->size);
   }
-  while (gone != nullptr) {
-    Span* const next = gone->next;
-    Delete(gone);
-    gone = next;
-  }
+  DeleteAll(gone);
 }
 
 void CentralFreeList::ReleaseEmptySpan() {
@@ -227,17 +356,26 @@ void CentralFreeList::ReleaseEmptySpan() {
     if (empty_spans_ == 0) return;
     for (Span* span = lists_[info_->ListFor(info_->capacity)].first();
          span != nullptr; span = span->next) {
-      if (span->free_count == span->capacity) empty = span;
+      if (IsEmpty(span)) empty = span;
     }
     Unlink(empty);
+    Leave(empty);
     --empty_spans_;
-    Add(&spans_, size_t{0} - 1);
-    Add(&free_objects_, size_t{0} - empty->capacity);
   }
   Delete(empty);
 }
 
+bool CentralFreeList::IsGuestHome(const void* p) {
+  Span* const span =
+      page_heap_->pagemap().SmallSpanOf(reinterpret_cast<uintptr_t>(p));
+  const uint32_t index = info_->ObjectIndex(OffsetInSpan(p));
+  MutexLock lock(&lock_);
+  if (span->kind() != kind()) return true;
+  return (GuestsOf(span)->free_bits[index / 64] >> (index % 64)) & 1;
+}
+
 bool CentralFreeList::IsFree(const void* p) {
+  if (host_ != nullptr && host_->HasSpan(p)) return host_->IsGuestHome(p);
   Span* const span =
       page_heap_->pagemap().SmallSpanOf(reinterpret_cast<uintptr_t>(p));
   const uint32_t index = info_->ObjectIndex(OffsetInSpan(p));
@@ -246,34 +384,44 @@ bool CentralFreeList::IsFree(const void* p) {
   return (span->free_bits[index / 64] >> (index % 64)) & 1;
 }
 
-// C1 and C2 for one span.
+// C1, C2 and C5 for one span.
 void CentralFreeList::CheckSpan(const Span* span) const {
   SPANMALLOC_CHECK(span->kind() == kind());
   SPANMALLOC_CHECK(span->free_count == 0 ||
                    info_->ListFor(span->free_count) == span->list);
-  size_t bits = 0;
-  for (size_t w = 0; w < span->word_count; ++w) {
+  const size_t last = info_->capacity % 64;
+  size_t bits = 0, guests = 0;
+  for (size_t w = 0; w < info_->words; ++w) {
     bits += CountOnes(span->free_bits[w]);
+    if (info_->guest != 0) {
+      guests += CountOnes(GuestsOf(span)->free_bits[w]);
+    }
   }
   SPANMALLOC_CHECK(bits == span->free_count);
-  const size_t last = info_->capacity % 64;
-  SPANMALLOC_CHECK(last == 0 ||
-                   span->free_bits[span->word_count - 1] >> last == 0);
+  SPANMALLOC_CHECK(info_->guest == 0 || guests == GuestsOf(span)->free_count);
+  SPANMALLOC_CHECK(last == 0 || span->free_bits[info_->words - 1] >> last == 0);
 }
 
 void CentralFreeList::CheckInvariants() const {
   MutexLock lock(&lock_);
-  size_t free_objects = 0, empty_spans = 0;
+  size_t free_objects = 0, empty_spans = 0, free_guests = 0;
   for (size_t list = 0; list < kSpanLists; ++list) {
     SPANMALLOC_CHECK(lists_[list].empty() == !((nonempty_ >> list) & 1));
     for (const Span* span = lists_[list].first(); span; span = span->next) {
       SPANMALLOC_CHECK(span->list == list && span->free_count > 0);
       CheckSpan(span);
-      if (span->free_count == span->capacity) ++empty_spans;
+      if (IsEmpty(span)) ++empty_spans;
       free_objects += span->free_count;
     }
   }
+  for (const Span* guests = with_guests_.first(); guests;
+       guests = guests->next) {
+    SPANMALLOC_CHECK(guests->free_count > 0);
+    CheckSpan(guests - 1);
+    free_guests += guests->free_count;
+  }
   SPANMALLOC_CHECK(free_objects == stats().free_objects);
+  SPANMALLOC_CHECK(free_guests == stats().free_guests);
   SPANMALLOC_CHECK(empty_spans == empty_spans_ && empty_spans <= 1);
 }
 

@@ -6,11 +6,16 @@
 //           are all home can leave the class and serve another one.
 // Not here: how many objects a thread keeps (thread/).
 //
+// Guests. The spans of a class that has slack (size_classes.h) also hold
+// objects of a smaller class. Their free bits are in the second header of the
+// span and under the lock of the host's list; the list of the smaller class
+// asks that list before it takes a span of its own.
+//
 // Concurrency
-//   Public methods take lock_ (rank kCentralFreeList). The lock is dropped
-//   before PageHeap is called, so a system call or a page fault there never
-//   stalls other threads. Price: threads that find the list empty together
-//   fetch one span each, and all but the first give theirs back.
+//   Public methods take lock_ (rank kCentralFreeList), or that of the host. The
+//   lock is dropped before PageHeap is called, so a system call or a page fault
+//   there never stalls other threads. Price: threads that find the list empty
+//   together fetch one span each, and all but the first give theirs back.
 //
 // Invariants, whenever lock_ is free (CheckInvariants)
 //   C1  For each span of the class: free_count is the number of bits set in
@@ -18,9 +23,11 @@
 //   C2  A span is in lists_ if and only if free_count > 0, in the list that
 //       ListFor(free_count) names; move_at is the next higher free_count at
 //       which that changes, or capacity.
-//   C3  empty_spans_ is the number of spans with free_count == capacity; it is
-//       0 or 1.
+//   C3  empty_spans_ is the number of spans of which all objects and guests
+//       are home; it is 0 or 1.
 //   C4  An object has one owner: the user, one cache, or its span's bitmap.
+//   C5  The second header of a span with slack is in with_guests_ if and only
+//       if its free_count > 0, which is the number of bits set for guests.
 //
 // Cost
 //   One lock a batch, no memory of the objects is touched. Spans are served
@@ -48,14 +55,20 @@ namespace spanmalloc {
 struct CentralFreeListStats {
   size_t spans = 0;         // Owned by the class.
   size_t free_objects = 0;  // In the bitmaps of those.
+  size_t free_guests = 0;
 };
 
 class alignas(kCacheLineSize) CentralFreeList {
  public:
-  constexpr CentralFreeList(PageHeap* page_heap, size_t size_class)
+  // `lists` are those of all classes, of which this one finds its host.
+  constexpr CentralFreeList(PageHeap* page_heap, size_t size_class,
+                            CentralFreeList* lists)
       : page_heap_(page_heap),
         size_class_(size_class),
         info_(&kSizeClasses[size_class]),
+        host_(kSizeClasses[size_class].host == 0
+                  ? nullptr
+                  : lists + kSizeClasses[size_class].host),
         lock_(LockRank::kCentralFreeList) {}
 
   // Moves up to `n` objects into batch[0..]; returns how many. The lowest
@@ -77,7 +90,8 @@ class alignas(kCacheLineSize) CentralFreeList {
   // Without the lock: the two may be a moment apart.
   CentralFreeListStats stats() const {
     return {spans_.load(std::memory_order_relaxed),
-            free_objects_.load(std::memory_order_relaxed)};
+            free_objects_.load(std::memory_order_relaxed),
+            free_guests_.load(std::memory_order_relaxed)};
   }
   void CheckInvariants() const LOCKS_EXCLUDED(lock_);
   Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
@@ -97,6 +111,19 @@ class alignas(kCacheLineSize) CentralFreeList {
     count->store(count->load(std::memory_order_relaxed) + n,
                  std::memory_order_relaxed);
   }
+  // The header for the guests of a span.
+  static Span* GuestsOf(Span* span) { return span + 1; }
+  static const Span* GuestsOf(const Span* span) { return span + 1; }
+  bool IsEmpty(const Span* span) const {
+    return span->free_count == span->capacity &&
+           (info_->guest == 0 || GuestsOf(span)->free_count == span->capacity);
+  }
+  size_t RemoveGuests(void** end, size_t n) LOCKS_EXCLUDED(lock_);
+  void InsertGuests(void* const* batch, size_t n) LOCKS_EXCLUDED(lock_);
+  bool IsGuestHome(const void* p) LOCKS_EXCLUDED(lock_);
+  bool HasSpan(const void* p) const;
+  void InsertOwn(void* const* batch, size_t n) LOCKS_EXCLUDED(lock_);
+  bool Leave(Span* span) REQUIRES(lock_);
   void Link(Span* span) REQUIRES(lock_);
   void Unlink(Span* span) REQUIRES(lock_);
   Span* FullestSpan() const REQUIRES(lock_);
@@ -106,16 +133,20 @@ class alignas(kCacheLineSize) CentralFreeList {
   void CheckSpan(const Span* span) const REQUIRES(lock_);
   bool Fetch() LOCKS_EXCLUDED(lock_);
   void Delete(Span* span) LOCKS_EXCLUDED(lock_);
+  void DeleteAll(Span* span) LOCKS_EXCLUDED(lock_);
 
   PageHeap* const page_heap_;
   const size_t size_class_;
   const SizeClass* const info_;
+  CentralFreeList* const host_;  // Null if it has none.
   Spans lists_[kSpanLists] GUARDED_BY(lock_);
   uint32_t nonempty_ GUARDED_BY(lock_) = 0;  // One bit for each list.
   uint32_t empty_spans_ GUARDED_BY(lock_) = 0;
+  Spans with_guests_ GUARDED_BY(lock_);
   // Written under the lock.
   std::atomic<size_t> spans_{0};
   std::atomic<size_t> free_objects_{0};
+  std::atomic<size_t> free_guests_{0};
   mutable Mutex lock_;
 };
 

@@ -24,7 +24,7 @@ class CentralHeap {
   constexpr CentralHeap(const SystemMemory* system,
                         std::index_sequence<kClass...>)
       : page_heap_(system),
-        lists_{{&page_heap_, kClass}...},
+        lists_{{&page_heap_, kClass, lists_}...},
         transfers_{{&page_heap_, &lists_[kClass], kClass, &shared_}...} {}
 
  public:

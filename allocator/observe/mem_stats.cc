@@ -16,11 +16,13 @@ uint64_t Least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 // Records of small spans: the header, and a bitmap that does not fit into it.
 size_t RecordBytes(const SizeClass& info) {
+  const size_t spans = info.guest != 0 ? 2 : 1;
+  const size_t words = info.words * spans;
   const size_t bitmap =
-      info.words > Span::kInlineWords
-          ? AlignUp(info.words * sizeof(uint64_t), MetadataArena::kGranule)
+      words > Span::kInlineWords
+          ? AlignUp(words * sizeof(uint64_t), MetadataArena::kGranule)
           : 0;
-  return sizeof(Span) + bitmap;
+  return spans * sizeof(Span) + bitmap;
 }
 
 void ReadCounts(const ThreadCounts& counts, const PageHeapStats& pages,
@@ -56,7 +58,11 @@ void ReadFree(const CentralHeap& heap, const PageHeapStats& pages,
     stats->transfer_cache_bytes +=
         heap.transfer(c).objects() * uint64_t{info.size};
     stats->span_tail_bytes +=
-        central.spans * (kSmallSpanSize - info.capacity * size_t{info.size});
+        central.spans * (kSmallSpanSize - info.capacity * size_t{info.stride});
+    if (info.guest != 0) {
+      stats->central_free_bytes +=
+          central.free_guests * uint64_t{kSizeClasses[info.guest].size};
+    }
     span_records += central.spans * RecordBytes(info);
   }
   stats->mspan_inuse = span_records;
@@ -68,6 +74,28 @@ void ReadFree(const CentralHeap& heap, const PageHeapStats& pages,
     left -= *part;
   }
   stats->thread_cache_bytes = left;
+}
+
+// Blocks of fewer than 16 bytes, and what it is worth that they share places.
+void ReadTiny(const CentralHeap& heap, MemStats* stats) {
+  for (size_t c = 1; kSizeClasses[c].size < 16; ++c) {
+    const SizeClass& info = kSizeClasses[c];
+    const spanmalloc_size_stats& counts = stats->by_size[c - 1];
+    const uint64_t live = counts.mallocs - counts.frees;
+    stats->tiny_allocs += counts.mallocs;
+    stats->tiny_frees += counts.frees;
+    stats->tiny_objects += live;
+    stats->tiny_bytes += live * info.size;
+    stats->tiny_blocks += heap.list(c).stats().spans * (kSmallSpanSize / 16);
+    const uint64_t without = info.size <= 8 ? 8 : 16;
+    stats->tiny_saved += live * (without - info.stride);
+    if (info.host != 0) {
+      const CentralFreeListStats host = heap.list(info.host).stats();
+      const uint64_t guests = Minus(
+          host.spans * kSizeClasses[info.host].capacity, host.free_guests);
+      stats->tiny_saved += Least(guests, live) * info.stride;
+    }
+  }
 }
 
 void ReadRecords(const MetadataArena& arena, const PageHeapStats& pages,
@@ -128,6 +156,7 @@ MemStats ReadMemStats(const CentralHeap& heap, const ThreadRegistry& threads,
   stats.heap_idle = stats.heap_sys - stats.heap_inuse;
   stats.heap_released = Least(pages.fresh.bytes(), stats.heap_idle);
   ReadFree(heap, pages, &stats);
+  ReadTiny(heap, &stats);
   ReadRecords(heap.page_heap().arena(), pages, counts, &stats);
   peak->Look(pages.used.bytes(), stats.heap_alloc);
   stats.peak_heap_alloc = peak->Get();
@@ -148,7 +177,7 @@ MemStats ReadMemStats(const CentralHeap& heap, const ThreadRegistry& threads,
 int CopyMemStats(const MemStats& stats, MemStats* out, size_t size) {
   // That of the first version; it never becomes smaller.
   constexpr size_t kLeast =
-      36 * sizeof(uint64_t) + 64 * sizeof(spanmalloc_size_stats);
+      41 * sizeof(uint64_t) + 64 * sizeof(spanmalloc_size_stats);
   static_assert(kLeast == sizeof(MemStats));
   if (out == nullptr || size < kLeast) return EINVAL;
   const size_t known = size < sizeof(stats) ? size : sizeof(stats);
@@ -178,6 +207,8 @@ const char* CheckMemStats(const MemStats& s) {
   SPANMALLOC_IDENTITY(s.heap_objects == s.mallocs - s.frees);
   SPANMALLOC_IDENTITY(s.mallocs == mallocs);
   SPANMALLOC_IDENTITY(s.frees == frees);
+  SPANMALLOC_IDENTITY(s.tiny_allocs >= s.tiny_frees);
+  SPANMALLOC_IDENTITY(s.tiny_objects == s.tiny_allocs - s.tiny_frees);
   SPANMALLOC_IDENTITY(s.mspan_inuse <= s.mspan_sys);
   SPANMALLOC_IDENTITY(s.mcache_inuse <= s.mcache_sys);
   SPANMALLOC_IDENTITY(s.peak_heap_inuse >= s.heap_inuse);

@@ -80,11 +80,13 @@ struct StatLayout {
   static_assert(offsetof(PageRecord, words_) == sizeof(uint64_t));
 
   static constexpr uint32_t RecordBytes(const SizeClass& info) {
+    const size_t spans = info.guest != 0 ? 2 : 1;
+    const size_t words = info.words * spans;
     const size_t bitmap =
-        info.words > Span::kInlineWords
-            ? AlignUp(info.words * sizeof(uint64_t), MetadataArena::kGranule)
+        words > Span::kInlineWords
+            ? AlignUp(words * sizeof(uint64_t), MetadataArena::kGranule)
             : 0;
-    return static_cast<uint32_t>(sizeof(Span) + bitmap);
+    return static_cast<uint32_t>(spans * sizeof(Span) + bitmap);
   }
 
   static constexpr void AddClasses(StatRoot* root) {
@@ -95,7 +97,8 @@ struct StatLayout {
     root->thread_cache_bytes = ThreadCacheBytes();
     for (size_t c = 1; c < kNumClasses; ++c) {
       const SizeClass& info = kSizeClasses[c];
-      root->by_class[c - 1] = {info.size, info.capacity, RecordBytes(info), 0};
+      root->by_class[c - 1] = {info.size, info.capacity, RecordBytes(info),
+                               info.stride - info.size};
     }
   }
 
@@ -116,6 +119,7 @@ struct StatLayout {
     const CentralFreeList& list = heap.lists_[0];
     root->central_spans = {&list.spans_, sizeof(CentralFreeList)};
     root->central_free_objects = {&list.free_objects_, sizeof(CentralFreeList)};
+    root->central_free_guests = {&list.free_guests_, sizeof(CentralFreeList)};
     const TransferCache& transfer = heap.transfers_[0];
     root->transfer_objects = {&transfer.count_, sizeof(TransferCache)};
     root->transfer_objects_width = sizeof(transfer.count_);

@@ -43,7 +43,7 @@ struct StatClass {
   uint32_t bytes;         // Of an object.
   uint32_t capacity;      // Objects in a span.
   uint32_t record_bytes;  // Of metadata for a span.
-  uint32_t reserved;
+  uint32_t guest_bytes;   // Of the smaller object behind each one, or 0.
 };
 
 // Numbers are unsigned and of eight bytes, but for those of which another width
@@ -76,6 +76,7 @@ struct StatRoot {
   // ---- Central lists and transfer caches, by class.
   StatArray central_spans;
   StatArray central_free_objects;
+  StatArray central_free_guests;  // Of the smaller objects.
   StatArray transfer_objects;
   uint64_t transfer_objects_width;  // Bytes of each of these numbers: 4 or 8.
 

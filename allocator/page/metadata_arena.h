@@ -42,7 +42,7 @@ class MetadataArena {
   // Blocks are multiples of this and aligned to it.
   static constexpr size_t kGranule = kCacheLineSize;
   // Larger blocks can't be freed.
-  static constexpr size_t kMaxReusable = 1024;
+  static constexpr size_t kMaxReusable = 2048;
 
   constexpr explicit MetadataArena(const SystemMemory* system)
       : system_(system), lock_(LockRank::kMetadataArena) {}

@@ -9,6 +9,8 @@
 //   kUnused  no span starts in the four pages of this header.
 //   kSmall   eight pages, aligned to 64 KiB, objects of one size class. The
 //            fields below "small" belong to the central free list's lock.
+//            The second header of such a span describes its guests, if it has
+//            any (size_classes.h), and looks unused.
 //   kLarge   one block of five pages or more. Belongs to the block's owner;
 //            page_count changes under the page heap's lock.
 // A header is found by the address of the span's first page: a pointer is the
@@ -53,13 +55,13 @@ struct alignas(kCacheLineSize) Span {
 
   // ---- small
   uint8_t list;         // Which list of the central free list it is in.
-  uint8_t word_count;   // Words in free_bits.
   uint64_t* free_bits;  // One for each object; 1 = free.
   Span* next;
   Span* prev;
   uint16_t free_count;
   uint16_t capacity;
-  uint16_t move_at;  // The free_count at which it moves to the next list.
+  uint16_t move_at;     // The free_count at which it moves to the next list.
+  uint16_t word_count;  // Words in free_bits.
   uint64_t inline_bits[kInlineWords];
 };
 static_assert(sizeof(Span) == kCacheLineSize);

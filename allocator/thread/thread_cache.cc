@@ -67,6 +67,12 @@ void ThreadCache::Reset() {
     BinInfo& info = infos_[c];
     info.reciprocal = kSizeClasses[c].reciprocal;
     info.valid_below = kSizeClasses[c].valid_below;
+    info.guest_product = 0;
+    if (const size_t guest = kSizeClasses[c].guest) {
+      info.guest_product = kSizeClasses[c].size * info.reciprocal;
+      info.guest_bin =
+          static_cast<int32_t>(guest - c) * static_cast<int32_t>(sizeof(Bin));
+    }
     void** const slots = ArrayAt(this, kLayout.short_array[c]);
     slots[-1] = nullptr;
     __atomic_store_n(&info.slots, slots, __ATOMIC_RELAXED);
@@ -98,7 +104,7 @@ void ThreadCache::SetLimit(size_t size_class, uint32_t limit) {
   }
   limit_bytes_ -= info.limit * size_t{kSizeClasses[size_class].size};
   limit_bytes_ += limit * size_t{kSizeClasses[size_class].size};
-  info.limit = limit;
+  info.limit = static_cast<uint16_t>(limit);
   bin.limit = info.slots + limit;
 }
 
@@ -183,7 +189,7 @@ void ThreadCache::SlowStep() {
 
 void ThreadCache::EmptyIdleBins() {
   for (size_t c = 1; c < kNumClasses; ++c) {
-    const uint64_t operations = mallocs(c) + frees(c);
+    const uint32_t operations = static_cast<uint32_t>(mallocs(c) + frees(c));
     BinInfo& info = infos_[c];
     if (operations == info.operations_seen && info.limit != 0) {
       FlushOldest(c, static_cast<size_t>(bins_[c].top - info.slots),

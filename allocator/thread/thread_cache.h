@@ -75,22 +75,30 @@ class alignas(kCacheLineSize) ThreadCache {
   // An object of at least `size` bytes, or null.
   SPANMALLOC_ALWAYS_INLINE void* Allocate(size_t size) {
     if (SPANMALLOC_UNLIKELY(size > kMaxSmallSize)) return nullptr;
-    return Pop(kSizeClasses.TagFor(size));
+    return Pop(class_of_size.TagFor(size));
   }
 
-  // Takes the object back. False, with nothing done, if p is not in a small
-  // span of the window, or Push refuses it.
+  // Takes the object back, or the guest (size_classes.h). False, with nothing
+  // done, if p is not in a small span of the window, or Push refuses it.
   SPANMALLOC_ALWAYS_INLINE bool Free(void* p) {
     size_t tag;
-    return SPANMALLOC_LIKELY(
-               class_map_.Find(reinterpret_cast<uintptr_t>(p), &tag)) &&
-           Push(tag, p);
+    if (SPANMALLOC_UNLIKELY(
+            !class_map_.Find(reinterpret_cast<uintptr_t>(p), &tag))) {
+      return false;
+    }
+    Bin& bin = BinOf(tag);
+    const BinInfo& info = InfoOf(bin);
+    const uint32_t product = Product(info, p);
+    if (SPANMALLOC_LIKELY(product < info.valid_below)) return PushTo(bin, p);
+    // Keeps what guests need of the registers of those that are none.
+    std::atomic_signal_fence(std::memory_order_acq_rel);
+    return IsGuest(info, product) && PushTo(GuestBinOf(bin), p);
   }
 
   // The same; false also if a request of `size` bytes has another class.
   SPANMALLOC_ALWAYS_INLINE bool FreeSized(void* p, size_t size) {
     return SPANMALLOC_LIKELY(size <= kMaxSmallSize) &&
-           FreeOfClass(p, kSizeClasses.TagFor(size));
+           FreeOfClass(p, class_of_size.TagFor(size));
   }
 
   // The same; false also if the object is of another class than the tag's.
@@ -99,6 +107,16 @@ class alignas(kCacheLineSize) ThreadCache {
     return SPANMALLOC_LIKELY(
                class_map_.Find(reinterpret_cast<uintptr_t>(p), &tag)) &&
            SPANMALLOC_LIKELY(tag == wanted) && Push(tag, p);
+  }
+
+  // The same for guests alone.
+  SPANMALLOC_ALWAYS_INLINE bool FreeGuestOfClass(void* p, size_t wanted) {
+    size_t tag;
+    if (!class_map_.Find(reinterpret_cast<uintptr_t>(p), &tag)) return false;
+    Bin& bin = BinOf(tag);
+    const BinInfo& info = InfoOf(bin);
+    return IsGuest(info, Product(info, p)) &&
+           &GuestBinOf(bin) == &BinOf(wanted) && PushTo(BinOf(wanted), p);
   }
 
   // Pops an object of the class, or null.
@@ -113,24 +131,14 @@ class alignas(kCacheLineSize) ThreadCache {
     return object;
   }
 
-  // Pushes p. False, with nothing done, if the bin is full, p is the object
-  // that was pushed last, or no object of the class starts at p.
+  // Pushes p. False, with nothing done, if no object of the class starts at p,
+  // the bin is full, or p is the object that was pushed last.
   // With tag 0 always false.
   SPANMALLOC_ALWAYS_INLINE bool Push(size_t tag, void* p) {
     Bin& bin = BinOf(tag);
     const BinInfo& info = InfoOf(bin);
-    void** const top = bin.top;
-    const uint32_t offset =
-        static_cast<uint16_t>(reinterpret_cast<uintptr_t>(p));
-    if (SPANMALLOC_UNLIKELY(top >= bin.limit) ||
-        SPANMALLOC_UNLIKELY(top[-1] == p) ||
-        SPANMALLOC_UNLIKELY(offset * info.reciprocal >= info.valid_below)) {
-      return false;
-    }
-    *top = p;
-    SetTop(bin, top + 1);
-    bin.frees.Increment();
-    return true;
+    return SPANMALLOC_LIKELY(Product(info, p) < info.valid_below) &&
+           PushTo(bin, p);
   }
 
   // ---- Slow path
@@ -175,9 +183,13 @@ class alignas(kCacheLineSize) ThreadCache {
     uint32_t reciprocal;   // Copies from the class table.
     uint32_t valid_below;  // 0 in a cache that takes nothing.
     void** slots;
-    uint64_t operations_seen;  // mallocs + frees at the last look.
-    uint32_t limit;            // In objects.
-    uint32_t capacity;         // Of the array.
+    uint32_t operations_seen;  // mallocs + frees at the last look, modulo.
+    uint16_t limit;            // In objects.
+    uint16_t capacity;         // Of the array.
+    // The start of a guest is that of an object and the size of one later; so
+    // its offset times the reciprocal is more by this. 0 without guests.
+    uint32_t guest_product;
+    int32_t guest_bin;  // Bytes from this bin to that of the guests.
   };
   // The tag is the bin's place in units of eight bytes.
   static_assert(sizeof(Bin) == kTagScale * 8);
@@ -197,9 +209,35 @@ class alignas(kCacheLineSize) ThreadCache {
     return *reinterpret_cast<Bin*>(reinterpret_cast<char*>(bins_) + tag * 8);
   }
   // Through the bin, so that one address serves for both.
-  SPANMALLOC_ALWAYS_INLINE BinInfo& InfoOf(Bin& bin) {
+  static SPANMALLOC_ALWAYS_INLINE BinInfo& InfoOf(Bin& bin) {
     return *reinterpret_cast<BinInfo*>(reinterpret_cast<char*>(&bin) +
                                        sizeof(bins_));
+  }
+
+  static SPANMALLOC_ALWAYS_INLINE uint32_t Product(const BinInfo& info,
+                                                   const void* p) {
+    return static_cast<uint16_t>(reinterpret_cast<uintptr_t>(p)) *
+           info.reciprocal;
+  }
+  static SPANMALLOC_ALWAYS_INLINE bool IsGuest(const BinInfo& info,
+                                               uint32_t product) {
+    return info.guest_product != 0 &&
+           product - info.guest_product < info.valid_below;
+  }
+  static SPANMALLOC_ALWAYS_INLINE Bin& GuestBinOf(Bin& bin) {
+    return *reinterpret_cast<Bin*>(reinterpret_cast<char*>(&bin) +
+                                   InfoOf(bin).guest_bin);
+  }
+  static SPANMALLOC_ALWAYS_INLINE bool PushTo(Bin& bin, void* p) {
+    void** const top = bin.top;
+    if (SPANMALLOC_UNLIKELY(top >= bin.limit) ||
+        SPANMALLOC_UNLIKELY(top[-1] == p)) {
+      return false;
+    }
+    *top = p;
+    SetTop(bin, top + 1);
+    bin.frees.Increment();
+    return true;
   }
 
   // Others read it meanwhile (cached_objects).

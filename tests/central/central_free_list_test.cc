@@ -18,7 +18,7 @@
 namespace spanmalloc {
 namespace {
 
-size_t ClassOf(size_t size) { return ClassOfTag(kSizeClasses.TagFor(size)); }
+size_t ClassOf(size_t size) { return ClassOfTag(class_of_size.TagFor(size)); }
 
 uintptr_t AddressOf(const void* p) { return reinterpret_cast<uintptr_t>(p); }
 

@@ -5,10 +5,10 @@
 namespace spanmalloc {
 namespace {
 
-TEST(SizeClasses, SizesAscendInMultiplesOfEight) {
+TEST(SizeClasses, SizesAscend) {
   for (size_t c = 1; c < kNumClasses; ++c) {
     EXPECT_GT(kClassSizes[c], kClassSizes[c - 1]);
-    EXPECT_EQ(kClassSizes[c] % 8, 0u);
+    EXPECT_EQ(kClassSizes[c] % 4, 0u);
     EXPECT_EQ(kSizeClasses[c].size, kClassSizes[c]);
   }
   EXPECT_EQ(kClassSizes[kNumClasses - 1], kMaxSmallSize);
@@ -19,9 +19,12 @@ TEST(SizeClasses, EveryOffsetOfEverySpan) {
   for (size_t c = 1; c < kNumClasses; ++c) {
     const SizeClass& info = kSizeClasses[c];
     for (uint32_t offset = 0; offset < kSmallSpanSize; ++offset) {
-      const uint32_t index = offset / info.size;
-      const bool starts = offset % info.size == 0 && index < info.capacity;
+      const uint32_t index = offset / info.stride;
+      const bool starts = offset % info.stride == 0 && index < info.capacity;
+      const bool starts_guest = info.guest != 0 && index < info.capacity &&
+                                offset % info.stride == info.size;
       if (info.StartsObject(offset) != starts ||
+          info.StartsGuest(offset) != starts_guest ||
           info.ObjectIndex(offset) != index) {
         FAIL() << "size " << info.size << " offset " << offset;
       }
@@ -33,24 +36,71 @@ TEST(SizeClasses, EverySizeGetsTheSmallestClassThatFits) {
   size_t expected = 1;
   for (size_t size = 0; size <= kMaxSmallSize; ++size) {
     if (size > kClassSizes[expected]) ++expected;
-    ASSERT_EQ(ClassOfTag(kSizeClasses.TagFor(size)), expected) << size;
-    ASSERT_EQ(kSizeClasses.TagFor(size), TagOfClass(expected)) << size;
+    ASSERT_EQ(ClassOfTag(class_of_size.TagFor(size)), expected) << size;
+    ASSERT_EQ(class_of_size.TagFor(size), TagOfClass(expected)) << size;
   }
 }
 
 // The largest fundamental alignment that an object of the size can need.
 TEST(SizeClasses, AlignmentFollowsFromTheSize) {
   for (size_t size = 1; size <= kMaxSmallSize; ++size) {
-    const size_t needed = size >= 16 ? 16 : size >= 8 ? 8 : 1;
-    const size_t given = kClassSizes[ClassOfTag(kSizeClasses.TagFor(size))];
-    ASSERT_EQ(given % needed, 0u) << size;
+    const size_t needed = size >= 16 ? 16 : size >= 8 ? 8 : 4;
+    const size_t given = ClassOfTag(class_of_size.TagFor(size));
+    ASSERT_EQ(kClassStrides[given] % needed, 0u) << size;
+    // As a guest, too.
+    if (const size_t host = kSizeClasses[given].host) {
+      ASSERT_EQ(kClassSizes[host] % needed, 0u) << size;
+    }
+  }
+}
+
+TEST(SizeClasses, SlackIsOneGuestLong) {
+  size_t hosts = 0;
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    const SizeClass& info = kSizeClasses[c];
+    ASSERT_EQ(info.stride, kClassStrides[c]);
+    ASSERT_EQ(info.guest != 0, info.stride != info.size);
+    if (info.guest == 0) continue;
+    ++hosts;
+    EXPECT_EQ(kSizeClasses[info.guest].host, c);
+    EXPECT_EQ(kSizeClasses[info.guest].size, info.stride - info.size);
+    EXPECT_EQ(kSizeClasses[info.guest].guest, 0) << "no guests of guests";
+  }
+  EXPECT_EQ(hosts, 2u);
+}
+
+// What each option of tiny objects gives to sizes up to 32.
+TEST(SizeClasses, TinyOptions) {
+  constexpr struct {
+    size_t alignment;
+    bool combine;
+    size_t of_4, of_8, of_12, of_24;  // Class sizes for these requests.
+  } kCases[] = {{4, true, 4, 8, 12, 24},    {8, true, 8, 8, 16, 24},
+                {16, true, 16, 16, 16, 32}, {4, false, 8, 8, 16, 32},
+                {8, false, 8, 8, 16, 32},   {16, false, 16, 16, 16, 32}};
+  for (const auto& expected : kCases) {
+    ClassOfSize classes;
+    classes.SetTiny(expected.alignment, expected.combine);
+    for (size_t size = 0; size <= kMaxSmallSize; ++size) {
+      const size_t given = kClassSizes[ClassOfTag(classes.TagFor(size))];
+      const size_t as_ever =
+          kClassSizes[ClassOfTag(class_of_size.TagFor(size))];
+      const size_t wanted = size <= 4    ? expected.of_4
+                            : size <= 8  ? expected.of_8
+                            : size <= 12 ? expected.of_12
+                            : size <= 16 ? 16
+                            : size <= 24 ? expected.of_24
+                                         : as_ever;
+      ASSERT_EQ(given, wanted)
+          << size << " " << expected.alignment << " " << expected.combine;
+    }
   }
 }
 
 // A request for a power of two gets an object aligned to it.
 TEST(SizeClasses, PowersOfTwoAreTheirOwnClass) {
   for (size_t size = 8; size <= kMaxSmallSize; size *= 2) {
-    EXPECT_EQ(kClassSizes[ClassOfTag(kSizeClasses.TagFor(size))], size);
+    EXPECT_EQ(kClassSizes[ClassOfTag(class_of_size.TagFor(size))], size);
   }
 }
 
@@ -58,8 +108,9 @@ TEST(SizeClasses, WasteIsBounded) {
   constexpr struct {
     size_t up_to;
     double most;  // Share of the object.
-  } kBounds[] = {{8, 0.88},    {32, 0.47},   {64, 0.32},    {128, 0.19},
-                 {1024, 0.12}, {4096, 0.15}, {16384, 0.21}, {32768, 0.34}};
+  } kBounds[] = {{4, 0.75},     {8, 0.38},    {16, 0.26},   {32, 0.30},
+                 {64, 0.32},    {128, 0.19},  {1024, 0.12}, {4096, 0.15},
+                 {16384, 0.21}, {32768, 0.34}};
   size_t bound = 0;
   for (size_t c = 1; c < kNumClasses; ++c) {
     const size_t size = kClassSizes[c];
@@ -74,9 +125,9 @@ TEST(SizeClasses, WasteIsBounded) {
 TEST(SizeClasses, SpansAreFilled) {
   for (size_t c = 1; c < kNumClasses; ++c) {
     const SizeClass& info = kSizeClasses[c];
-    const size_t tail = kSmallSpanSize - size_t{info.capacity} * info.size;
+    const size_t tail = kSmallSpanSize - size_t{info.capacity} * info.stride;
     EXPECT_GE(info.capacity, 2);
-    EXPECT_LT(tail, info.size);
+    EXPECT_LT(tail, info.stride);
     EXPECT_LE(tail, kSmallSpanSize / 40) << info.size;
     EXPECT_GE(info.words * 64, info.capacity);
     EXPECT_LT(info.words * 64, info.capacity + 64);

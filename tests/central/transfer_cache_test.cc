@@ -22,7 +22,7 @@ class TransferCacheTest : public testing::TestWithParam<size_t> {
   ~TransferCacheTest() override { heap_->CheckInvariants(); }
 
   size_t size_class() const {
-    return ClassOfTag(kSizeClasses.TagFor(GetParam()));
+    return ClassOfTag(class_of_size.TagFor(GetParam()));
   }
   size_t room() const { return kSizeClasses[size_class()].max_cached; }
   TransferCache& transfer() { return heap_->transfer(size_class()); }

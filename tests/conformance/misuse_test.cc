@@ -69,9 +69,9 @@ std::vector<Misuse> MakeMisuses() {
     C().free_(block);
   });
   for (const size_t size :
-       {size_t{1}, size_t{8}, size_t{16}, size_t{24}, size_t{100}, size_t{1000},
-        size_t{4096}, size_t{30000}, size_t{40000}, size_t{300000},
-        size_t{3} << 20, size_t{100} << 20}) {
+       {size_t{1}, size_t{4}, size_t{8}, size_t{12}, size_t{16}, size_t{24},
+        size_t{100}, size_t{1000}, size_t{4096}, size_t{30000}, size_t{40000},
+        size_t{300000}, size_t{3} << 20, size_t{100} << 20}) {
     const std::string suffix = std::to_string(size);
     // A large block's pages are nobody's once they are free: the line may say
     // just that.
@@ -157,8 +157,9 @@ std::vector<Misuse> MakeMisuses() {
 
   // Interior pointers: of small blocks at every kind of offset, of large ones
   // by pages too.
-  for (const size_t size : {size_t{16}, size_t{48}, size_t{112}, size_t{640},
-                            size_t{4096}, size_t{20480}}) {
+  for (const size_t size :
+       {size_t{12}, size_t{16}, size_t{24}, size_t{48}, size_t{112},
+        size_t{640}, size_t{4096}, size_t{20480}}) {
     for (const size_t offset : {size_t{1}, size_t{7}, size_t{8}, size_t{16},
                                 size - size / 4, size - 1}) {
       if (offset >= size) continue;
@@ -204,7 +205,9 @@ std::vector<Misuse> MakeMisuses() {
   for (const Wrong wrong :
        {Wrong{48, 1000}, Wrong{1000, 48}, Wrong{100, 0}, Wrong{100, 300000},
         Wrong{300000, 100}, Wrong{300000, 3 << 20},
-        Wrong{size_t{64} << 20, 4096}, Wrong{64, 128}}) {
+        Wrong{size_t{64} << 20, 4096}, Wrong{64, 128}, Wrong{4, 12},
+        Wrong{12, 4}, Wrong{8, 24}, Wrong{24, 8}, Wrong{12, 16},
+        Wrong{16, 12}}) {
     const std::string suffix =
         std::to_string(wrong.size) + "As" + std::to_string(wrong.told);
     add("SizedFree" + suffix, "",

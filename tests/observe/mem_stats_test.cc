@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/allocator_world.h"
 #include "tests/support/fake_system.h"
 #include "tests/support/unjoined_thread.h"
 
@@ -41,7 +42,7 @@ TEST_F(MemStatsTest, NothingAtFirst) {
 
 TEST_F(MemStatsTest, OneObject) {
   threads_->Join();
-  const size_t tag = kSizeClasses.TagFor(300);
+  const size_t tag = class_of_size.TagFor(300);
   const SizeClass& info = kSizeClasses[ClassOfTag(tag)];
   void* const p = current_thread_cache->Refill(tag);
   ASSERT_NE(p, nullptr);
@@ -96,7 +97,7 @@ TEST_F(MemStatsTest, IdentitiesHoldAfterEveryStep) {
         live.emplace_back(span->start(), 0);
         live_bytes += n.bytes();
       } else {
-        const size_t tag = kSizeClasses.TagFor(random() % kMaxSmallSize);
+        const size_t tag = class_of_size.TagFor(random() % kMaxSmallSize);
         void* p = current_thread_cache->Pop(tag);
         if (p == nullptr) p = current_thread_cache->Refill(tag);
         ASSERT_NE(p, nullptr);
@@ -127,6 +128,38 @@ TEST_F(MemStatsTest, IdentitiesHoldAfterEveryStep) {
     ASSERT_EQ(stats.mallocs, mallocs);
     ASSERT_EQ(stats.mallocs - stats.frees, live.size());
   }
+}
+
+// What tiny objects take, and what they would take in classes of 8 and 16.
+TEST(TinyStatsTest, SavedBytes) {
+  AllocatorWorld world;
+  constexpr uint64_t kCount = 20000;
+  // By themselves: 4 of the 8 bytes each.
+  for (uint64_t i = 0; i < kCount; ++i) world.Malloc(3);
+  MemStats stats = world.stats();
+  EXPECT_EQ(stats.tiny_allocs, kCount);
+  EXPECT_EQ(stats.tiny_objects, kCount);
+  EXPECT_EQ(stats.tiny_bytes, 4 * kCount);
+  EXPECT_EQ(stats.tiny_saved, 4 * kCount);
+  EXPECT_EQ(stats.tiny_blocks,
+            DivideRoundingUp(kCount, uint64_t{16384}) * 4096);
+  world.FreeAll();
+  stats = world.stats();
+  EXPECT_EQ(stats.tiny_frees, kCount);
+  EXPECT_EQ(stats.tiny_objects, 0u);
+  EXPECT_EQ(stats.tiny_saved, 0u);
+  world.allocator->Release(0);
+
+  // Next to objects of 12 bytes they take nothing, but for those that the span
+  // of the first ones has left.
+  for (uint64_t i = 0; i < kCount; ++i) world.Malloc(12);
+  EXPECT_EQ(world.stats().tiny_saved, 0u);
+  for (uint64_t i = 0; i < kCount; ++i) world.Malloc(4);
+  stats = world.stats();
+  EXPECT_EQ(stats.tiny_objects, 2 * kCount);
+  EXPECT_EQ(stats.tiny_bytes, 16 * kCount);
+  EXPECT_EQ(stats.tiny_saved, 8 * kCount);
+  EXPECT_EQ(stats.tiny_blocks, DivideRoundingUp(kCount, uint64_t{4096}) * 4096);
 }
 
 }  // namespace

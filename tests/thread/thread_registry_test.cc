@@ -24,7 +24,7 @@ class ThreadRegistryTest : public testing::Test {
     heap_->CheckInvariants();
   }
 
-  static size_t Tag() { return kSizeClasses.TagFor(kSize); }
+  static size_t Tag() { return class_of_size.TagFor(kSize); }
   static size_t Class() { return ClassOfTag(Tag()); }
 
   // For a thread with a cache.

@@ -200,18 +200,23 @@ class Reader {
     stats->mspan_inuse = stats->large_objects * root_.span_record_bytes;
     for (size_t c = 1; c <= root_.classes; ++c) {
       const StatClass& info = root_.by_class[c - 1];
-      uint64_t spans, objects, moving;
+      uint64_t spans, objects, guests, moving;
       if (!ReadElement(root_.central_spans, c, 8, &spans) ||
           !ReadElement(root_.central_free_objects, c, 8, &objects) ||
+          !ReadElement(root_.central_free_guests, c, 8, &guests) ||
           !ReadElement(root_.transfer_objects, c, root_.transfer_objects_width,
                        &moving)) {
         return false;
       }
-      stats->central_free_bytes += objects * info.bytes;
+      stats->central_free_bytes +=
+          objects * info.bytes + guests * info.guest_bytes;
       stats->transfer_cache_bytes += moving * info.bytes;
-      stats->span_tail_bytes += spans * (root_.small_span_bytes -
-                                         uint64_t{info.capacity} * info.bytes);
+      stats->span_tail_bytes +=
+          spans * (root_.small_span_bytes -
+                   uint64_t{info.capacity} * (info.bytes + info.guest_bytes));
       stats->mspan_inuse += spans * info.record_bytes;
+      SumTiny(c, spans, stats);
+      SumGuests(info, Minus(spans * info.capacity, guests), stats);
     }
     // Each takes what those before it have left.
     uint64_t left = stats->heap_inuse - stats->heap_alloc;
@@ -222,6 +227,32 @@ class Reader {
     }
     stats->thread_cache_bytes = left;
     return true;
+  }
+
+  static uint64_t Live(const spanmalloc_memstats& stats, size_t c) {
+    return stats.by_size[c - 1].mallocs - stats.by_size[c - 1].frees;
+  }
+
+  // If class c is one of blocks that share places of 16 bytes.
+  void SumTiny(size_t c, uint64_t spans, spanmalloc_memstats* stats) const {
+    const StatClass& info = root_.by_class[c - 1];
+    const uint64_t place = uint64_t{info.bytes} + info.guest_bytes;
+    if (info.bytes >= 16 || place > 16) return;
+    stats->tiny_allocs += stats->by_size[c - 1].mallocs;
+    stats->tiny_frees += stats->by_size[c - 1].frees;
+    stats->tiny_objects += Live(*stats, c);
+    stats->tiny_bytes += Live(*stats, c) * info.bytes;
+    stats->tiny_blocks += spans * (root_.small_span_bytes / 16);
+    stats->tiny_saved += Live(*stats, c) * ((info.bytes <= 8 ? 8 : 16) - place);
+  }
+  // `guests` blocks lie between those of the class `info`.
+  void SumGuests(const StatClass& info, uint64_t guests,
+                 spanmalloc_memstats* stats) const {
+    for (size_t c = 1; info.guest_bytes != 0 && c <= root_.classes; ++c) {
+      if (root_.by_class[c - 1].bytes != info.guest_bytes) continue;
+      stats->tiny_saved += std::min(guests, Live(*stats, c)) * info.guest_bytes;
+      return;
+    }
   }
 
   bool SumRecords(spanmalloc_memstats* stats) {

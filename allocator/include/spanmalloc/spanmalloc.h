@@ -93,6 +93,7 @@ int spanmalloc_malloc_info(int options, FILE* stream);
  *   mallocs    == the sum of by_size[].mallocs + large_mallocs; frees likewise
  *   mspan_inuse <= mspan_sys,  mcache_inuse <= mcache_sys
  *   peak_heap_inuse >= heap_inuse
+ *   tiny_objects == tiny_allocs - tiny_frees
  *   heap_inuse == heap_alloc + thread_cache_bytes + transfer_cache_bytes +
  *                 central_free_bytes + span_tail_bytes
  * The last one holds by construction: while threads run, thread_cache_bytes is
@@ -129,7 +130,14 @@ typedef struct spanmalloc_memstats {
   uint64_t metadata_sys;  /* Maps from address to class and span. Go: GCSys. */
   uint64_t other_sys;     /* Address space for records not made yet. */
 
-  uint64_t tiny_allocs; /* Blocks that shared another one's place. */
+  /* Blocks of the classes below 16 bytes, several of which share 16 bytes: */
+  uint64_t tiny_allocs; /* since start, */
+  uint64_t tiny_frees;
+  uint64_t tiny_objects; /* now. */
+  uint64_t tiny_bytes;   /* Bytes of those. */
+  uint64_t tiny_blocks;  /* Places of 16 bytes in the spans of these classes. */
+  uint64_t tiny_saved;   /* Bytes by which tiny_objects would take more space if
+                            there were classes of 8 and 16 bytes only. */
 
   /* Not in Go. Where the bytes of heap_inuse are that no block has: */
   uint64_t thread_cache_bytes;   /* in the caches of threads, */
