@@ -14,6 +14,9 @@
 //           flush_fifo    many objects in a row, then all freed: oldest first,
 //           flush_lifo      newest first,
 //           flush_random    in random order; second round
+//           hot_guest     hot, after many longer objects whose slack
+//                           (size_classes.h) can hold objects of SIZE
+//           flush_guest   the same before flush_random
 //           remote        the same in batches that another thread frees
 //           large         hot, with fewer pairs
 // Failure:  Status 3 if the allocator has no operator new of its own; 2 for
@@ -167,6 +170,13 @@ static void Flush(size_t size, const char* path) {
   }
 }
 
+// Objects of 12 bytes have room for 4 more behind them, and of 24 for 8. They
+// stay.
+static void AllocateHosts(size_t size) {
+  size_t host = size <= 4 ? 12 : 24;
+  for (uint64_t i = 0; i < 2 * kObjects; i++) Escape(Allocate(host));
+}
+
 // ---- Allocated here, freed there
 
 typedef struct {
@@ -226,6 +236,12 @@ int main(int argc, char** argv) {
     NewDelete(size);
   } else if (strcmp(path, "refill") == 0) {
     Refill(size);
+  } else if (strcmp(path, "hot_guest") == 0) {
+    AllocateHosts(size);
+    Hot(size, kPairs);
+  } else if (strcmp(path, "flush_guest") == 0) {
+    AllocateHosts(size);
+    Flush(size, "flush_random");
   } else if (strncmp(path, "flush_", 6) == 0) {
     Flush(size, path);
   } else if (strcmp(path, "remote") == 0) {

@@ -20,6 +20,8 @@
 #          flush_fifo    as many allocated in a row and then freed: oldest first,
 #          flush_lifo      newest first,
 #          flush_random    in random order; in their second round
+#          hot_guest     hot, where objects live in the slack of longer ones
+#          flush_guest   flush_random, likewise
 #          remote        1,000 objects, freed by another thread, in turns
 #          large         hot, with sizes of the page level
 #          start         a program that allocates once, from exec to exit:
@@ -56,7 +58,7 @@ build=$root/build/release
 golden=$root/bench/profile.golden
 mode=tables
 paths=(hot calloc realloc new_delete refill flush_fifo flush_lifo flush_random
-  remote large start)
+  hot_guest flush_guest remote large start)
 declare -A sizes=(
   [hot]="8 64 256 1000 4000 16384 32768"
   [calloc]="8 64 1000"
@@ -66,6 +68,8 @@ declare -A sizes=(
   [flush_fifo]="16 64 256 1024 8192"
   [flush_lifo]="16 64 256 1024 8192"
   [flush_random]="16 64 256 1024 8192"
+  [hot_guest]="4 8"
+  [flush_guest]="4 8"
   [remote]="16 64 256 1024 8192"
   [large]="65536 262144 1048576 8388608"
   [start]="program library"

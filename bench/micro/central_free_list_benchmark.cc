@@ -34,7 +34,7 @@ namespace {
 CentralHeap heap(&kLinuxMemory);
 
 CentralFreeList& ListOf(size_t size) {
-  return heap.list(ClassOfTag(kSizeClasses.TagFor(size)));
+  return heap.list(ClassOfTag(class_of_size.TagFor(size)));
 }
 
 void TakeAll(CentralFreeList& list, std::vector<void*>& objects, size_t batch) {
@@ -55,7 +55,8 @@ void PutAll(CentralFreeList& list, const std::vector<void*>& objects,
 // objects.
 struct Objects {
   explicit Objects(size_t size) {
-    const SizeClass& info = kSizeClasses[ClassOfTag(kSizeClasses.TagFor(size))];
+    const SizeClass& info =
+        kSizeClasses[ClassOfTag(class_of_size.TagFor(size))];
     std::vector<void*> all(AlignDown(16384, info.capacity));
     TakeAll(ListOf(size), all, info.capacity);
     std::sort(all.begin(), all.end());

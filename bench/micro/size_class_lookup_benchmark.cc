@@ -47,7 +47,7 @@ std::vector<Place> RandomPlaces(size_t size) {
   std::mt19937 random(1);
   std::vector<Place> places(kCount);
   for (Place& place : places) {
-    const size_t size_class = size != 0 ? ClassOfTag(kSizeClasses.TagFor(size))
+    const size_t size_class = size != 0 ? ClassOfTag(class_of_size.TagFor(size))
                                         : 1 + random() % (kNumClasses - 1);
     const SizeClass& info = kSizeClasses[size_class];
     place.size_class = static_cast<uint32_t>(size_class);
@@ -67,7 +67,7 @@ void TagFor(benchmark::State& state) {
   const auto sizes = RandomSizes(static_cast<size_t>(state.range(0)));
   for (auto _ : state) {
     for (const size_t size : sizes) {
-      const size_t tag = kSizeClasses.TagFor(size);
+      const size_t tag = class_of_size.TagFor(size);
       benchmark::DoNotOptimize(tag);
     }
   }

@@ -51,12 +51,12 @@ class Cache {
     void* const p = cache_->Allocate(size);
     if (SPANMALLOC_LIKELY(p != nullptr)) return p;
     ++misses_;
-    return cache_->Refill(kSizeClasses.TagFor(size));
+    return cache_->Refill(class_of_size.TagFor(size));
   }
   void Free(void* p, size_t size) {
     if (SPANMALLOC_LIKELY(cache_->Free(p))) return;
     ++misses_;
-    cache_->MakeRoom(kSizeClasses.TagFor(size));
+    cache_->MakeRoom(class_of_size.TagFor(size));
     cache_->Free(p);
   }
 
@@ -82,7 +82,7 @@ class Cache {
 
 void PushPop(benchmark::State& state) {
   Cache cache;
-  const size_t tag = kSizeClasses.TagFor(64);
+  const size_t tag = class_of_size.TagFor(64);
   cache->Push(tag, cache->Refill(tag));
   for (auto _ : state) {
     void* const p = cache->Pop(tag);
@@ -131,7 +131,7 @@ void Cycle(benchmark::State& state) {
   Cache cache;
   const size_t size = static_cast<size_t>(state.range(0));
   const bool shuffled = state.range(1) != 0;
-  const SizeClass& info = kSizeClasses[ClassOfTag(kSizeClasses.TagFor(size))];
+  const SizeClass& info = kSizeClasses[ClassOfTag(class_of_size.TagFor(size))];
   std::vector<void*> objects(size_t{4} * info.max_cached);
   std::vector<uint32_t> order(objects.size());
   for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;

@@ -32,7 +32,7 @@ void Exchange(benchmark::State& state) {
   CentralHeap& heap = state.range(2) != 0 ? shared : alone;
   if (state.range(2) != 0) heap.set_shared();
   TransferCache& transfer =
-      heap.transfer(ClassOfTag(kSizeClasses.TagFor(size)));
+      heap.transfer(ClassOfTag(class_of_size.TagFor(size)));
   std::vector<void*> objects(batch);
   size_t held = transfer.RemoveRange(objects.data(), batch);
   int64_t moved = 0;
