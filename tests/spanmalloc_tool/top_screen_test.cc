@@ -106,10 +106,32 @@ TEST(TopScreenTest, ListIn80Columns) {
       "    100   6.0M     3.0M   768K   768K  20.0%         -          -  "
       "process0     ");
   EXPECT_TRUE(Has(lines[5].text(), " ~process1")) << lines[5].text();
-  EXPECT_TRUE(Has(lines[1].text(), "RSS 12.0M   in use 6.0M"));
+  EXPECT_TRUE(Has(lines[1].text(), "RSS 12.0M  in use 6.0M"));
   EXPECT_TRUE(
       Has(lines[2].text(), "1 process cannot be read, whatever it runs on ("));
   EXPECT_EQ(lines[23].text().size(), 80u);
+}
+
+TEST(TopScreenTest, TheWidestTotalsFitInto80Columns) {
+  TopScreen screen(2);
+  constexpr uint64_t kUse = 999 * kMiB * 1024 / 10;
+  ProcessSample sample = MakeSample(100, "a", kUse, 0);
+  sample.process.rss_bytes = 10 * kUse;
+  sample.snapshot.stats.heap_inuse = 2 * kUse;
+  sample.snapshot.stats.heap_idle = kUse;
+  sample.snapshot.stats.heap_released = 0;
+  screen.Update(MakeScan({sample}), "12:34:56");
+  sample.seconds = 1;
+  sample.snapshot.stats.total_alloc += kUse;
+  sample.snapshot.stats.mallocs += 99900;
+  screen.Update(MakeScan({sample}), "12:34:57");
+  const char kWidest[] =
+      "RSS 999G  in use 99.9G  held 99.9G  idle 99.9G  alloc/s 99.9G  "
+      "malloc/s 99.9k";
+  for (const size_t width : {80, 200}) {
+    const std::string totals = screen.Draw(width, 24)[1].text();
+    EXPECT_EQ(totals.substr(0, sizeof(kWidest) - 1), kWidest);
+  }
 }
 
 TEST(TopScreenTest, UnimportantColumnsGoFirst) {

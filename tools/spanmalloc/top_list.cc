@@ -139,7 +139,7 @@ Line ListTotals(const ProcessTable& table) {
   }
   Line line;
   const auto add = [&line](const char* what, const std::string& value) {
-    line.Add(line.width() == 0 ? "" : "   ").Add(what, Style::kQuiet);
+    line.Add(line.width() == 0 ? "" : "  ").Add(what, Style::kQuiet);
     line.Add(" " + value, Style::kTitle);
   };
   add("RSS", ShortBytes(rss));
