@@ -115,7 +115,8 @@ class alignas(kCacheLineSize) ThreadCache {
     if (!class_map_.Find(reinterpret_cast<uintptr_t>(p), &tag)) return false;
     Bin& bin = BinOf(tag);
     const BinInfo& info = InfoOf(bin);
-    return IsGuest(info, Product(info, p)) &&
+    const uint32_t product = Product(info, p);
+    return product >= info.valid_below && IsGuest(info, product) &&
            &GuestBinOf(bin) == &BinOf(wanted) && PushTo(BinOf(wanted), p);
   }
 
@@ -219,10 +220,10 @@ class alignas(kCacheLineSize) ThreadCache {
     return static_cast<uint16_t>(reinterpret_cast<uintptr_t>(p)) *
            info.reciprocal;
   }
+  // REQUIRES: product >= info.valid_below, so that it is false without guests.
   static SPANMALLOC_ALWAYS_INLINE bool IsGuest(const BinInfo& info,
                                                uint32_t product) {
-    return info.guest_product != 0 &&
-           product - info.guest_product < info.valid_below;
+    return product - info.guest_product < info.valid_below;
   }
   static SPANMALLOC_ALWAYS_INLINE Bin& GuestBinOf(Bin& bin) {
     return *reinterpret_cast<Bin*>(reinterpret_cast<char*>(&bin) +
