@@ -61,20 +61,20 @@ const char* spanmalloc_version() { return spanmalloc::kVersion; }
 
 int spanmalloc_owns(const void* p) { return the_allocator.Owns(p); }
 
-void* spanmalloc_malloc(size_t size) {
+SPANMALLOC_HOT_ENTRY void* spanmalloc_malloc(size_t size) {
   void* const p = Allocator::Allocate(size);
   if (SPANMALLOC_LIKELY(p != nullptr)) return p;
   return spanmalloc::MallocSlow(size);
 }
 
-void spanmalloc_free(void* pointer) {
+SPANMALLOC_HOT_ENTRY void spanmalloc_free(void* pointer) {
   if (SPANMALLOC_LIKELY(Allocator::Free(pointer))) return;
   spanmalloc::FreeSlow(pointer);
 }
 
 void spanmalloc_cfree(void* pointer) { spanmalloc_free(pointer); }
 
-void spanmalloc_free_sized(void* pointer, size_t size) {
+SPANMALLOC_HOT_ENTRY void spanmalloc_free_sized(void* pointer, size_t size) {
   if (SPANMALLOC_LIKELY(Allocator::FreeSized(pointer, size))) return;
   the_allocator.FreeSizedSlow(pointer, size, 1);
 }
@@ -84,7 +84,7 @@ void spanmalloc_free_aligned_sized(void* pointer, size_t alignment,
   the_allocator.FreeSizedSlow(pointer, size, alignment);
 }
 
-void* spanmalloc_calloc(size_t count, size_t size) {
+SPANMALLOC_HOT_ENTRY void* spanmalloc_calloc(size_t count, size_t size) {
   size_t bytes;
   if (SPANMALLOC_UNLIKELY(__builtin_mul_overflow(count, size, &bytes))) {
     errno = ENOMEM;

@@ -164,12 +164,18 @@ void DeleteAligned(void* p, size_t size, std::align_val_t alignment) {
 using std::align_val_t;
 using std::nothrow_t;
 
-void* operator new(size_t size) { return spanmalloc::New(size); }
-void* operator new[](size_t size) { return spanmalloc::New(size); }
-void* operator new(size_t size, const nothrow_t&) noexcept {
+SPANMALLOC_HOT_ENTRY void* operator new(size_t size) {
+  return spanmalloc::New(size);
+}
+SPANMALLOC_HOT_ENTRY void* operator new[](size_t size) {
+  return spanmalloc::New(size);
+}
+SPANMALLOC_HOT_ENTRY void* operator new(size_t size,
+                                        const nothrow_t&) noexcept {
   return spanmalloc::NewNothrow(size);
 }
-void* operator new[](size_t size, const nothrow_t&) noexcept {
+SPANMALLOC_HOT_ENTRY void* operator new[](size_t size,
+                                          const nothrow_t&) noexcept {
   return spanmalloc::NewNothrow(size);
 }
 void* operator new(size_t size, align_val_t alignment) {
@@ -187,18 +193,22 @@ void* operator new[](size_t size, align_val_t alignment,
   return spanmalloc::NewAlignedNothrow(size, alignment);
 }
 
-void operator delete(void* p) noexcept { spanmalloc::Delete(p); }
-void operator delete[](void* p) noexcept { spanmalloc::Delete(p); }
+SPANMALLOC_HOT_ENTRY void operator delete(void* p) noexcept {
+  spanmalloc::Delete(p);
+}
+SPANMALLOC_HOT_ENTRY void operator delete[](void* p) noexcept {
+  spanmalloc::Delete(p);
+}
 void operator delete(void* p, const nothrow_t&) noexcept {
   spanmalloc::Delete(p);
 }
 void operator delete[](void* p, const nothrow_t&) noexcept {
   spanmalloc::Delete(p);
 }
-void operator delete(void* p, size_t size) noexcept {
+SPANMALLOC_HOT_ENTRY void operator delete(void* p, size_t size) noexcept {
   spanmalloc::DeleteSized(p, size);
 }
-void operator delete[](void* p, size_t size) noexcept {
+SPANMALLOC_HOT_ENTRY void operator delete[](void* p, size_t size) noexcept {
   spanmalloc::DeleteSized(p, size);
 }
 void operator delete(void* p, align_val_t) noexcept { spanmalloc::Delete(p); }
