@@ -12,7 +12,7 @@
 #define SPANMALLOC_COLD __attribute__((cold, noinline))
 // A function that starts on a cache line of its own: one that lies across a
 // line more than it has to runs a twentieth slower.
-#define SPANMALLOC_HOT_ENTRY __attribute__((hot, aligned(64)))
+#define SPANMALLOC_HOT_ENTRY __attribute__((aligned(64)))
 #define SPANMALLOC_EXPORT __attribute__((visibility("default")))
 
 // A variable that is ready before any code of the program runs.
