@@ -214,7 +214,7 @@ TEST(MappedMemoryTest, IsParsed) {
       "Swap:                 12 kB\n"
       "SwapPss:              99 kB\n"
       "VmFlags: rd ex mr mw me sd\n"
-      "7f0000000000-7f0000001000 rw-s 00000000 00:00 0\n"
+      "7f0000000000-7f0000001000 -w-s 00000000 00:00 0\n"
       "Rss:                   0 kB\n"
       "7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0          [stack]\n"
       "nonsense\n");
@@ -222,6 +222,8 @@ TEST(MappedMemoryTest, IsParsed) {
   ASSERT_EQ(mappings.size(), 3u);
   EXPECT_EQ(mappings[0].start, 0x55d0c8a00000u);
   EXPECT_EQ(mappings[0].end, 0x55d0c8a02000u);
+  EXPECT_EQ(mappings[0].offset, 0x1000u);
+  EXPECT_TRUE(mappings[0].readable);
   EXPECT_TRUE(mappings[0].executable);
   EXPECT_FALSE(mappings[0].shared);
   EXPECT_EQ(mappings[0].path, "/bin/a b");
@@ -230,6 +232,7 @@ TEST(MappedMemoryTest, IsParsed) {
   EXPECT_EQ(mappings[0].huge, 2u << 20);
   EXPECT_EQ(mappings[0].swapped, 12u << 10);
   EXPECT_TRUE(mappings[1].shared);
+  EXPECT_FALSE(mappings[1].readable);
   EXPECT_EQ(mappings[1].file, "");
   EXPECT_EQ(mappings[2].path, "[stack]");
   std::istringstream nothing("");

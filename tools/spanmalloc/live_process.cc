@@ -10,6 +10,9 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <vector>
+
+#include "tools/spanmalloc/process_memory.h"
 
 namespace spanmalloc_tool {
 namespace {
@@ -66,27 +69,15 @@ bool LiveProcess::ReadMappings(std::string* error) {
                  : Name() + ": " + Proc("maps") + ": " + std::strerror(errno);
     return false;
   }
-  std::string line;
-  bool any = false;
-  while (std::getline(maps, line)) {
-    Mapping mapping;
-    char access[8], device[32];
-    uint64_t inode;
-    int path = 0;
-    if (std::sscanf(line.c_str(),
-                    "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %31s %" SCNu64
-                    " %n",
-                    &mapping.start, &mapping.end, access, &mapping.offset,
-                    device, &inode, &path) < 6) {
+  const std::vector<MappedMemory> all = ParseMappedMemory(maps);
+  for (const MappedMemory& mapping : all) {
+    if (mapping.file.empty() || !mapping.readable || mapping.path.empty()) {
       continue;
     }
-    any = true;
-    if (inode == 0 || access[0] != 'r' || path == 0) continue;
-    mapping.path = line.substr(static_cast<size_t>(path));
-    mapping.file = std::string(device) + " " + std::to_string(inode);
-    mappings_.push_back(mapping);
+    mappings_.push_back({mapping.start, mapping.end, mapping.offset,
+                         mapping.file, mapping.path});
   }
-  if (any) return true;
+  if (!all.empty()) return true;
   // That is how it looks to those who may open the file but not read it.
   if (kill(pid_, 0) != 0 && errno == EPERM) {
     *error = Name() + ": " + WhyDenied();

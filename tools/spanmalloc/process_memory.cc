@@ -16,14 +16,15 @@ constexpr uint64_t kPresent = uint64_t{1} << 63;
 // Whether it is the first line about a mapping.
 bool ParseMapping(const std::string& line, MappedMemory* mapping) {
   char access[8], device[32];
-  uint64_t offset, inode;
+  uint64_t inode;
   int path = 0;
   if (std::sscanf(line.c_str(),
                   "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %31s %" SCNu64 " %n",
-                  &mapping->start, &mapping->end, access, &offset, device,
-                  &inode, &path) < 6) {
+                  &mapping->start, &mapping->end, access, &mapping->offset,
+                  device, &inode, &path) < 6) {
     return false;
   }
+  mapping->readable = access[0] == 'r';
   mapping->executable = access[2] == 'x';
   mapping->shared = access[3] == 's';
   if (path > 0) mapping->path = line.substr(static_cast<size_t>(path));
@@ -47,10 +48,10 @@ void ParseFigure(const std::string& line, MappedMemory* mapping) {
 
 }  // namespace
 
-std::vector<MappedMemory> ParseMappedMemory(std::istream& smaps) {
+std::vector<MappedMemory> ParseMappedMemory(std::istream& maps) {
   std::vector<MappedMemory> mappings;
   std::string line;
-  while (std::getline(smaps, line)) {
+  while (std::getline(maps, line)) {
     MappedMemory mapping = {};
     if (ParseMapping(line, &mapping)) {
       mappings.push_back(mapping);

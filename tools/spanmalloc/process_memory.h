@@ -19,6 +19,8 @@ namespace spanmalloc_tool {
 struct MappedMemory {
   uint64_t start;
   uint64_t end;
+  uint64_t offset;  // In the file.
+  bool readable;
   bool executable;
   bool shared;
   std::string file;  // Equal for all mappings of one file, empty without one.
@@ -33,8 +35,9 @@ struct MappedMemory {
 // the process has no memory.
 bool ReadMappedMemory(pid_t pid, std::vector<MappedMemory>* mappings);
 
-// The same out of the text of a file smaps.
-std::vector<MappedMemory> ParseMappedMemory(std::istream& smaps);
+// The same out of the text of a file smaps, or of a file maps, which has no
+// figures.
+std::vector<MappedMemory> ParseMappedMemory(std::istream& maps);
 
 // Which pages are resident.
 class Residency {
