@@ -169,18 +169,20 @@ TEST_F(ResidentMemoryTest, OutsideTheHeap) {
   shared.shared = unnamed.shared = true;
   MappedMemory shared_file = Named(0xc000, "/var/data");
   shared_file.shared = true;
-  const ResidentMemory memory =
-      Divide({code, data, bss, Anonymous(0x6000, kPage, kPage), shared, unnamed,
-              shared_file, Named(0xe000, "/usr/share/locale"),
-              Named(0x10000, "[heap]"), Named(0x12000, "[stack]"),
-              Named(0x14000, "[vdso]")});
-  EXPECT_EQ(memory.programs, 3 * 4096);
-  EXPECT_EQ(memory.anonymous, 2 * 4096);
+  const ResidentMemory memory = Divide(
+      {code, data, bss, Anonymous(0x6000, kPage, kPage), shared, unnamed,
+       shared_file, Named(0xe000, "/usr/share/locale"),
+       Named(0x10000, "[heap]"), Named(0x12000, "[stack]"),
+       Named(0x14000, "[vdso]"),
+       // Not right behind it, and so not its data.
+       Named(0x16000, "/bin/program"), Anonymous(0x18000, kPage, kPage)});
+  EXPECT_EQ(memory.programs, 4 * 4096);
+  EXPECT_EQ(memory.anonymous, 3 * 4096);
   EXPECT_EQ(memory.shared, 2 * 4096);
   EXPECT_EQ(memory.files, 2 * 4096);
   EXPECT_EQ(memory.stack, 4096);
   EXPECT_EQ(memory.kernel, 4096);
-  EXPECT_EQ(memory.total, 11 * 4096);
+  EXPECT_EQ(memory.total, 13 * 4096);
 }
 
 TEST_F(ResidentMemoryTest, SwappedAndHugeAreToldBesides) {
