@@ -44,6 +44,7 @@
 #include <cstdint>
 
 #include "allocator/base/annotations.h"
+#include "allocator/base/bits.h"
 #include "allocator/base/linked_list.h"
 #include "allocator/central/size_classes.h"
 #include "allocator/os/mutex.h"
@@ -70,6 +71,18 @@ class alignas(kCacheLineSize) CentralFreeList {
                   ? nullptr
                   : lists + kSizeClasses[size_class].host),
         lock_(LockRank::kCentralFreeList) {}
+
+  // Bytes of records about a span of the class: headers, and bitmaps that do
+  // not fit into them.
+  static constexpr size_t RecordBytes(const SizeClass& info) {
+    const size_t headers = info.guest != 0 ? 2 : 1;
+    const size_t words = info.words * headers;
+    const size_t bitmap =
+        words > Span::kInlineWords
+            ? AlignUp(words * sizeof(uint64_t), MetadataArena::kGranule)
+            : 0;
+    return headers * sizeof(Span) + bitmap;
+  }
 
   // Moves up to `n` objects into batch[0..]; returns how many. The lowest
   // addresses come last, where a cache takes from first.

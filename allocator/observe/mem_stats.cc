@@ -14,17 +14,6 @@ static_assert(kNumClasses - 1 <= SPANMALLOC_SIZE_CLASSES);
 uint64_t Minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 uint64_t Least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-// Records of small spans: the header, and a bitmap that does not fit into it.
-size_t RecordBytes(const SizeClass& info) {
-  const size_t spans = info.guest != 0 ? 2 : 1;
-  const size_t words = info.words * spans;
-  const size_t bitmap =
-      words > Span::kInlineWords
-          ? AlignUp(words * sizeof(uint64_t), MetadataArena::kGranule)
-          : 0;
-  return spans * sizeof(Span) + bitmap;
-}
-
 void ReadCounts(const ThreadCounts& counts, const PageHeapStats& pages,
                 MemStats* stats) {
   for (size_t c = 1; c < kNumClasses; ++c) {
@@ -63,7 +52,7 @@ void ReadFree(const CentralHeap& heap, const PageHeapStats& pages,
       stats->central_free_bytes +=
           central.free_guests * uint64_t{kSizeClasses[info.guest].size};
     }
-    span_records += central.spans * RecordBytes(info);
+    span_records += central.spans * CentralFreeList::RecordBytes(info);
   }
   stats->mspan_inuse = span_records;
   // Each takes what those before it have left.

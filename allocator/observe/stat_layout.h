@@ -79,16 +79,6 @@ struct StatLayout {
   static_assert(offsetof(PageRecord, sequence_) == 0);
   static_assert(offsetof(PageRecord, words_) == sizeof(uint64_t));
 
-  static constexpr uint32_t RecordBytes(const SizeClass& info) {
-    const size_t spans = info.guest != 0 ? 2 : 1;
-    const size_t words = info.words * spans;
-    const size_t bitmap =
-        words > Span::kInlineWords
-            ? AlignUp(words * sizeof(uint64_t), MetadataArena::kGranule)
-            : 0;
-    return static_cast<uint32_t>(spans * sizeof(Span) + bitmap);
-  }
-
   static constexpr void AddClasses(StatRoot* root) {
     root->classes = kNumClasses - 1;
     root->page_bytes = kPageSize;
@@ -97,8 +87,10 @@ struct StatLayout {
     root->thread_cache_bytes = ThreadCacheBytes();
     for (size_t c = 1; c < kNumClasses; ++c) {
       const SizeClass& info = kSizeClasses[c];
-      root->by_class[c - 1] = {info.size, info.capacity, RecordBytes(info),
-                               info.stride - info.size};
+      root->by_class[c - 1] = {
+          info.size, info.capacity,
+          static_cast<uint32_t>(CentralFreeList::RecordBytes(info)),
+          info.stride - info.size};
     }
   }
 
