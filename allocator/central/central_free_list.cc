@@ -144,7 +144,6 @@ bool CentralFreeList::Fetch() {
   const size_t capacity = info_->capacity;
   for (size_t w = 0; w < all_words; ++w) bits[w] = ~uint64_t{0};
   if (capacity % 64 != 0) bits[words - 1] = BitRange(0, capacity % 64);
-  span->word_count = static_cast<uint16_t>(all_words);
   span->free_bits = bits;
   span->capacity = span->free_count = static_cast<uint16_t>(capacity);
   if (info_->guest != 0) {
@@ -172,9 +171,9 @@ bool CentralFreeList::Fetch() {
 }
 
 void CentralFreeList::Delete(Span* span) {
-  if (span->word_count > Span::kInlineWords) {
-    page_heap_->arena().Free(span->free_bits,
-                             span->word_count * sizeof(uint64_t),
+  const size_t words = info_->guest != 0 ? 2 * info_->words : info_->words;
+  if (words > Span::kInlineWords) {
+    page_heap_->arena().Free(span->free_bits, words * sizeof(uint64_t),
                              RecordKind::kSpans);
   }
   page_heap_->DeleteSmallSpan(span);

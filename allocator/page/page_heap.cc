@@ -254,8 +254,10 @@ Span* PageHeap::NewSmallSpan(uint8_t tag) {
   const PageId first = AllocateSmallSpanPages();
   if (first == PageId()) return nullptr;
   class_map_.Set(first.address(), tag);
-  return MakeSpan(first, Length(kPagesPerSmallSpan),
-                  Span::Kind(SpanState::kSmall, tag));
+  Span* const span = MakeSpan(first, Length(kPagesPerSmallSpan),
+                              Span::Kind(SpanState::kSmall, tag));
+  span->released = 0;
+  return span;
 }
 
 Span* PageHeap::NewLargeSpan(Length n, size_t alignment, DirtyPages* dirty) {
@@ -298,7 +300,21 @@ void PageHeap::DeleteSmallSpan(Span* span) {
   SPANMALLOC_ASSERT(span->state() == SpanState::kSmall);
   class_map_.Set(span->address(), 0);
   span->set_kind(Span::Kind(SpanState::kUnused));
-  FreePages(span->first_page(), span->length(), false);
+  // What was released in it is fresh again, if it is a whole page.
+  const size_t released = span->released;
+  stats_.released_in_spans -= CountOnes(released) * Span::kReleaseUnit;
+  constexpr size_t kUnits = kPageSize / Span::kReleaseUnit;
+  constexpr size_t kWhole = (size_t{1} << kUnits) - 1;
+  const auto fresh = [released](size_t page) {
+    return (released >> (page * kUnits) & kWhole) == kWhole;
+  };
+  for (size_t from = 0; from < kPagesPerSmallSpan;) {
+    size_t end = from + 1;
+    while (end < kPagesPerSmallSpan && fresh(end) == fresh(from)) ++end;
+    FreePages(span->first_page() + Length(from), Length(end - from),
+              fresh(from));
+    from = end;
+  }
 }
 
 Span* PageHeap::FindLargeSpan(uintptr_t address) const {

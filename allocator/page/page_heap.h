@@ -59,9 +59,10 @@ struct PageHeapStats {
   uint64_t large_frees;        // a free of a block, but it is of bytes.
   uint64_t large_bytes_allocated;
   uint64_t large_bytes_freed;
-  uint64_t released_bytes;  // Given back since the start.
-  uint64_t releases;        // Calls that asked for it.
-  size_t class_map_bytes;   // Address space of the class map.
+  uint64_t released_bytes;     // Given back since the start.
+  uint64_t releases;           // Calls that asked for it.
+  uint64_t released_in_spans;  // Bytes of the used pages, not backed.
+  size_t class_map_bytes;      // Address space of the class map.
 };
 
 class PageHeap {
@@ -102,6 +103,20 @@ class PageHeap {
 
   // REQUIRES: the caller owns the span and nobody else knows it.
   void DeleteSmallSpan(Span* span) LOCKS_EXCLUDED(lock_);
+
+  // Gives memory inside a small span back to the system: `count` of its
+  // sixteenths from the `first` on, whose bits it sets in `released`. False if
+  // the system refuses. REQUIRES: the caller owns every object that lies there
+  // in whole or in part, none of the bits is set, and the bounds are those of
+  // pages of the system.
+  bool ReleaseInSpan(Span* span, size_t first, size_t count)
+      LOCKS_EXCLUDED(lock_);
+
+  // The parts of a small span whose bits are in `parts` are about to be used
+  // again. False, with nothing changed, if a limit forbids it.
+  // REQUIRES: all of them are set in span->released, which the caller's lock
+  // covers.
+  bool TakeReleased(Span* span, uint16_t parts) LOCKS_EXCLUDED(lock_);
 
   // Takes back the large block that starts at the address. False if none does
   // (any more): the address is then no block of ours, or was freed before.

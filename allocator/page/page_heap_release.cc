@@ -140,4 +140,24 @@ size_t PageHeap::ReleaseAtLeast(size_t bytes) {
   return released;
 }
 
+bool PageHeap::ReleaseInSpan(Span* span, size_t first, size_t count) {
+  const size_t bytes = count * Span::kReleaseUnit;
+  char* const start =
+      static_cast<char*>(span->start()) + first * Span::kReleaseUnit;
+  if (!system_->release(start, bytes)) return false;
+  Change change(this);
+  span->released |= static_cast<uint16_t>(((1u << count) - 1) << first);
+  stats_.released_in_spans += bytes;
+  stats_.released_bytes += bytes;
+  return true;
+}
+
+bool PageHeap::TakeReleased(Span* span, uint16_t parts) {
+  SPANMALLOC_ASSERT((span->released & parts) == parts);
+  Change change(this);
+  span->released &= static_cast<uint16_t>(~parts);
+  stats_.released_in_spans -= CountOnes(parts) * Span::kReleaseUnit;
+  return true;
+}
+
 }  // namespace spanmalloc

@@ -34,6 +34,8 @@ enum class SpanState : uint8_t { kUnused, kSmall, kLarge };
 
 struct alignas(kCacheLineSize) Span {
   static constexpr size_t kInlineWords = 2;
+  // The part of a small span that a bit of `released` stands for.
+  static constexpr size_t kReleaseUnit = kSmallSpanSize / 16;
 
   // What lives here, in one word: the state, and the tag if it is kSmall.
   static constexpr uint16_t Kind(SpanState state, uint8_t tag = 0) {
@@ -60,8 +62,8 @@ struct alignas(kCacheLineSize) Span {
   Span* prev;
   uint16_t free_count;
   uint16_t capacity;
-  uint16_t move_at;     // The free_count at which it moves to the next list.
-  uint16_t word_count;  // Words in free_bits.
+  uint16_t move_at;   // The free_count at which it moves to the next list.
+  uint16_t released;  // A bit for each sixteenth the system does not back.
   uint64_t inline_bits[kInlineWords];
 };
 static_assert(sizeof(Span) == kCacheLineSize);
