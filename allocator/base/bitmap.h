@@ -83,6 +83,31 @@ class Bitmap {
     return n;
   }
 
+  bool None() const {
+    uint64_t any = 0;
+    for (uint64_t word : words_) any |= word;
+    return any == 0;
+  }
+
+  // Intersection, union, and what is in `a` but not in `b`.
+  friend Bitmap operator&(const Bitmap& a, const Bitmap& b) {
+    Bitmap c;
+    for (size_t w = 0; w < kBits / 64; ++w) c.words_[w] = a.word(w) & b.word(w);
+    return c;
+  }
+  friend Bitmap operator|(const Bitmap& a, const Bitmap& b) {
+    Bitmap c;
+    for (size_t w = 0; w < kBits / 64; ++w) c.words_[w] = a.word(w) | b.word(w);
+    return c;
+  }
+  friend Bitmap operator-(const Bitmap& a, const Bitmap& b) {
+    Bitmap c;
+    for (size_t w = 0; w < kBits / 64; ++w) {
+      c.words_[w] = a.word(w) & ~b.word(w);
+    }
+    return c;
+  }
+
   // The first one at or after `from`, or kBits.
   size_t FindSet(size_t from) const { return Find(from, 0); }
   // The first zero at or after `from`, or kBits.

@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 namespace spanmalloc {
 
@@ -37,14 +38,11 @@ class Published {
   constexpr Published() = default;
 
   void Store(const T& record) {
-    uint64_t words[kWords];
-    __builtin_memcpy(words, &record, sizeof(T));
     const uint64_t sequence = sequence_.load(std::memory_order_relaxed);
     sequence_.store(sequence + 1, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_release);
-    for (size_t i = 0; i < kWords; ++i) {
-      words_[i].store(words[i], std::memory_order_relaxed);
-    }
+    StoreWords(reinterpret_cast<const char*>(&record),
+               std::make_index_sequence<kWords>());
     sequence_.store(sequence + 2, std::memory_order_release);
   }
 
@@ -57,6 +55,18 @@ class Published {
 
  private:
   friend struct StatLayout;
+  // Without a loop: the page heap stores one with every span.
+  template <size_t... kWord>
+  void StoreWords(const char* record, std::index_sequence<kWord...>) {
+    (words_[kWord].store(Word(record + kWord * sizeof(uint64_t)),
+                         std::memory_order_relaxed),
+     ...);
+  }
+  static uint64_t Word(const char* p) {
+    uint64_t word;
+    __builtin_memcpy(&word, p, sizeof(word));
+    return word;
+  }
   bool TryLoad(T* record) const {
     uint64_t words[kWords];
     const uint64_t before = sequence_.load(std::memory_order_acquire);

@@ -6,6 +6,9 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
+#ifndef MADV_FREE
+#define MADV_FREE 8
+#endif
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
@@ -56,9 +59,19 @@ bool Release(void* start, size_t size) {
   return madvise(start, size, MADV_DONTNEED) == 0;
 }
 
+bool ReleaseLazily(void* start, size_t size) {
+  ErrnoSaver errno_saver;
+  return madvise(start, size, MADV_FREE) == 0;
+}
+
 bool AdviseHuge(void* start, size_t size) {
   ErrnoSaver errno_saver;
   return madvise(start, size, MADV_HUGEPAGE) == 0;
+}
+
+bool ForbidHuge(void* start, size_t size) {
+  ErrnoSaver errno_saver;
+  return madvise(start, size, MADV_NOHUGEPAGE) == 0;
 }
 
 bool Move(void* from, void* to, size_t size) {
@@ -72,7 +85,7 @@ bool Move(void* from, void* to, size_t size) {
 
 }  // namespace
 
-const SystemMemory kLinuxMemory = {Map,     Reserve,    Unmap,
-                                   Release, AdviseHuge, Move};
+const SystemMemory kLinuxMemory = {
+    Map, Reserve, Unmap, Release, ReleaseLazily, AdviseHuge, ForbidHuge, Move};
 
 }  // namespace spanmalloc

@@ -4,6 +4,8 @@
 // Purpose:  The one door to mmap and its relatives. A range of addresses is
 //             none -> Map -> ready -> Release -> released -> (touch) -> ready
 //                           ready, released -> Unmap -> none
+//                           ready -> ReleaseLazily -> either -> (write) ->
+//                           ready
 //             none -> Reserve -> ready, but expected to stay mostly untouched
 //           Ready memory may be read and written; it reads as zero until it is
 //           written, and again once it has been released.
@@ -38,9 +40,18 @@ struct SystemMemory {
   // ready -> released: gives the memory back, keeps the addresses.
   bool (*release)(void* start, size_t size);
 
-  // Asks for huge pages in a range of whole huge pages. A wish, not a
-  // transition.
+  // ready -> released, but not before the system runs short of memory: until
+  // then, or until it is written, it may read as before. False also where the
+  // system has no such thing.
+  bool (*release_lazily)(void* start, size_t size);
+
+  // Asks for huge pages in a range of whole huge pages, and takes back what
+  // forbid_huge said. A wish, not a transition.
   bool (*advise_huge)(void* start, size_t size);
+
+  // Asks that a range of whole huge pages be backed by small pages from now
+  // on, and never be joined. What is backed already stays as it is.
+  bool (*forbid_huge)(void* start, size_t size);
 
   // Moves the contents of [from, from + size) to the ready range [to, to +
   // size) without copying; `from` is released, `to` holds the contents. Both

@@ -24,6 +24,8 @@ class DirtyPages {
  public:
   static constexpr size_t kMost = 32;
 
+  DirtyPages() {}
+
   struct Range {
     PageId first;
     Length length;
@@ -67,7 +69,9 @@ class DirtyPages {
   }
 
   size_t count_ = 0;
-  Range ranges_[kMost + 1];
+  union {
+    Range ranges_[kMost + 1];  // As many as counted: setting up all takes time.
+  };
 };
 
 }  // namespace spanmalloc

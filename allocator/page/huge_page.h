@@ -3,15 +3,23 @@
 // Place:    page/. Owned by PageHeap.
 // Purpose:  A passive record: it keeps the numbers by which the page heap
 //           chooses between huge pages, and chooses nothing itself.
-// Not here: which list it is in (huge_page_filler.h, huge_page_runs.h).
+// Not here: which list it is in (huge_page_filler.h, huge_page_runs.h), and how
+//           long its pages have been idle (idle_queues.h).
 //
 // Concurrency: none; the page heap's lock covers it.
 // Invariants:  H1  fresh is a subset of free: a page that was handed out is no
 //                  longer known to read as zero.
-//              H2  free_pages, longest_free, free_small_spans and
-//                  backed_small_spans describe `free` and `fresh` exactly (see
-//                  CheckInvariants).
+//              H2  free_pages, longest_free, free_small_spans,
+//                  backed_small_spans and lazy_pages describe the bitmaps
+//                  exactly (see CheckInvariants).
+//              H3  every free page is fresh, lazy or dirty, and only one of
+//                  them.
 //
+// Free pages: fresh   read as zero; the system backs them only if it backs the
+//                     huge page as a whole.
+//             dirty   hold what the last owner left there.
+//             lazy    were dirty; the system may take them whenever it likes,
+//                     and until then they hold what they held.
 // States: full      no free page; in no list.
 //         partial   some free pages; in the HugePageFiller.
 //         empty     all pages free; part of a run in HugePageRuns.
@@ -29,7 +37,10 @@
 namespace spanmalloc {
 
 struct HugePage {
+  using Pages = Bitmap<kPagesPerHugePage>;
   enum class State : uint8_t { kFull, kPartial, kEmpty };
+  // Which of the lists of IdleQueues it is in.
+  enum class Idle : uint8_t { kNone, kEmpty, kPartial, kHeld, kRefused };
 
   // A huge page that has just come from the system, which backs it `as_whole`
   // or page by page.
@@ -63,6 +74,11 @@ struct HugePage {
     }
     const size_t were_fresh = fresh.CountRange(from, count);
     fresh.ClearRange(from, count);
+    if (lazy_pages != 0) {
+      lazy_pages =
+          static_cast<uint16_t>(lazy_pages - lazy.CountRange(from, count));
+      lazy.ClearRange(from, count);
+    }
     CountSmallSpansAgain();
     return were_fresh;
   }
@@ -79,10 +95,33 @@ struct HugePage {
     CountSmallSpansAgain();
   }
 
-  void CheckInvariants() const {
+  // The same for pages that were released lazily.
+  void PutLazy(size_t from, size_t count) {
+    Put(from, count, false);
+    lazy.SetRange(from, count);
+    lazy_pages = static_cast<uint16_t>(lazy_pages + count);
+  }
+
+  // Says whether the system was told to back it by small pages only.
+  void SetForbidden(bool forbidden) {
+    huge_forbidden = forbidden;
+    CountSmallSpansAgain();
+  }
+
+  Pages dirty() const { return free - fresh - lazy; }
+  bool has_dirty() const {
+    uint64_t any = 0;
     for (size_t w = 0; w < kPagesPerHugePage / 64; ++w) {
-      SPANMALLOC_CHECK((fresh.word(w) & ~free.word(w)) == 0);
+      any |= free.word(w) & ~fresh.word(w) & ~lazy.word(w);
     }
+    return any != 0;
+  }
+
+  void CheckInvariants() const {
+    SPANMALLOC_CHECK((fresh - free).None());
+    SPANMALLOC_CHECK((lazy - (free - fresh)).None());
+    SPANMALLOC_CHECK(lazy_pages == lazy.Count());
+    SPANMALLOC_CHECK(set_apart || !huge_forbidden);
     SPANMALLOC_CHECK(free_pages == free.Count());
     SPANMALLOC_CHECK(longest_free == free.LongestRun());
     SPANMALLOC_CHECK(free_small_spans == CountSmallSpans());
@@ -101,8 +140,9 @@ struct HugePage {
   // Whether any of its free pages costs no memory of the system's when used.
   bool has_backed() const { return fresh.Count() < free_pages; }
 
-  Bitmap<kPagesPerHugePage> free;
-  Bitmap<kPagesPerHugePage> fresh;  // Free, and known to read as zero.
+  Pages free;
+  Pages fresh;  // Free, and known to read as zero.
+  Pages lazy;   // Free, and released lazily.
   uintptr_t address = 0;
   Span* headers = nullptr;  // kHeadersPerHugePage of them.
 
@@ -110,9 +150,23 @@ struct HugePage {
   uint16_t longest_free = 0;        // Pages in the longest free range.
   uint16_t free_small_spans = 0;    // Aligned groups of eight free pages.
   uint16_t backed_small_spans = 0;  // Those of them the system backs.
+  uint16_t lazy_pages = 0;
 
-  // The system backs all of it as soon as one page is used.
+  // The system backs all of it as soon as one page is used, unless that is
+  // forbidden meanwhile.
   bool backed_as_whole = false;
+  bool huge_forbidden = false;
+  // The system's advice on it is not the one on its region: a mapping of its
+  // own in the kernel.
+  bool set_apart = false;
+
+  // ---- Covered by IdleQueues
+  Idle idle = Idle::kNone;
+  uint16_t refused_pages = 0;  // kRefused: its dirty pages.
+  uint32_t idle_since = 0;     // kEmpty, kPartial: a tick.
+  Pages aged;                  // Dirty, and idle since then or before.
+  HugePage* next_idle = nullptr;
+  HugePage* prev_idle = nullptr;
 
   // partial: links of the three indexes of HugePageFiller.
   // empty:   next and prev link the runs of HugePageRuns; in the first and the
@@ -135,7 +189,8 @@ struct HugePage {
   }
   // The free pages of a word that the system backs.
   uint64_t BackedWord(size_t w) const {
-    return backed_as_whole ? free.word(w) : free.word(w) & ~fresh.word(w);
+    return backed_as_whole && !huge_forbidden ? free.word(w)
+                                              : free.word(w) & ~fresh.word(w);
   }
   template <typename F>
   static size_t FindGroup(F&& word) {

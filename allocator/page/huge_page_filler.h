@@ -82,7 +82,7 @@ class HugePageFiller {
 
   // Calls f(huge_page) for each until it returns false. f may remove it.
   template <typename F>
-  void ForEach(F&& f) {
+  void ForEach(F&& f) const {
     size_t key = by_longest_.Next(1);
     for (; key != by_longest_.kNone; key = by_longest_.Next(key + 1)) {
       HugePage* next = nullptr;

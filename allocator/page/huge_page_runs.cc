@@ -89,6 +89,35 @@ void HugePageRuns::TakePart(HugePage* first, size_t skip, size_t count) {
   }
 }
 
+// The first huge page of the run that an empty one lies in. Only the two ends
+// of a run know its length.
+HugePage* HugePageRuns::FirstOf(HugePage* huge_page) const {
+  const uintptr_t address = huge_page->address;
+  if (huge_page->run_length != 0) {
+    const HugePage* const before =
+        pagemap_->HugePageOf(address - kHugePageSize);
+    if (before == nullptr || before->state() != HugePage::State::kEmpty) {
+      return huge_page;
+    }
+    return pagemap_->HugePageOf(address - Distance(huge_page->run_length - 1));
+  }
+  for (size_t i = 1;; ++i) {
+    HugePage* const low = pagemap_->HugePageOf(address - Distance(i));
+    if (low->run_length != 0) return low;
+    const HugePage* const high = pagemap_->HugePageOf(address + Distance(i));
+    if (high->run_length != 0) {
+      return pagemap_->HugePageOf(high->address -
+                                  Distance(high->run_length - 1));
+    }
+  }
+}
+
+void HugePageRuns::TakeOut(HugePage* huge_page, size_t count) {
+  HugePage* const first = FirstOf(huge_page);
+  TakePart(first, (huge_page->address - first->address) >> kHugePageShift,
+           count);
+}
+
 HugePage* HugePageRuns::FindBacked() const {
   constexpr int kLooks = 16;
   int looks = 0;

@@ -11,7 +11,8 @@
 //                  neighbour: memory that is not ours lies between).
 //              R3  run_length of the first and the last huge page of a run is
 //                  the length of the run; the first one is linked.
-// Cost:        constant to add; runs of 64 huge pages and more share lists by
+// Cost:        constant to add and to take the best; runs of 64 huge pages and
+// more share lists by
 //              powers of two, which are searched.
 #ifndef SPANMALLOC_ALLOCATOR_PAGE_HUGE_PAGE_RUNS_H_
 #define SPANMALLOC_ALLOCATOR_PAGE_HUGE_PAGE_RUNS_H_
@@ -43,6 +44,10 @@ class HugePageRuns {
   // REQUIRES: `first` is the first of a run of at least skip + count.
   void TakePart(HugePage* first, size_t skip, size_t count);
 
+  // Takes `count` adjacent empty huge pages out of the run they lie in, from
+  // `huge_page` on. Looks for the nearer end of the run, one by one.
+  void TakeOut(HugePage* huge_page, size_t count);
+
   // An empty huge page, the first of its run, that the system backs at least in
   // part; null if a short look finds none.
   HugePage* FindBacked() const;
@@ -54,7 +59,7 @@ class HugePageRuns {
 
   // Calls f(first huge page of a run) for each run until it returns false.
   template <typename F>
-  void ForEach(F&& f) {
+  void ForEach(F&& f) const {
     for (size_t key = lists_.Next(0); key != lists_.kNone;
          key = lists_.Next(key + 1)) {
       for (HugePage* run = lists_.list(key).first(); run; run = run->next) {
@@ -73,6 +78,7 @@ class HugePageRuns {
   HugePage* Neighbour(uintptr_t address) const;
   void Link(HugePage* first, size_t length);
   void Unlink(HugePage* first);
+  HugePage* FirstOf(HugePage* huge_page) const;
 
   const PageMap* const pagemap_;
   size_t total_ = 0;

@@ -1,7 +1,5 @@
 #include "allocator/page/page_heap.h"
 
-#include <string.h>
-
 #include "allocator/base/bits.h"
 #include "allocator/base/check.h"
 #include "allocator/os/system_info.h"
@@ -25,21 +23,33 @@ void PageHeap::Publish() {
   now.used = now.used - donated_ - borrowed_;
   now.free = now.free + borrowed_;
   now.fresh = now.fresh + borrowed_fresh_;
+  now.lazy = now.lazy + borrowed_lazy_;
   now.class_map_bytes = class_map_.map_bytes();
-  const Length backed = now.mapped - now.fresh;
+  const size_t backed_bytes =
+      (now.mapped - now.fresh - now.lazy - undecided_).bytes() -
+      now.released_in_spans;
+  const Length backed = Length::FromBytesRoundingUp(backed_bytes);
   if (now.used > now.peak_used) stats_.peak_used = now.peak_used = now.used;
   if (backed > now.peak_backed) {
     stats_.peak_backed = now.peak_backed = backed;
   }
   published_.Store(now);
+  backed_bytes_.store(backed_bytes, std::memory_order_relaxed);
+  idle_huge_pages_.store(idle_.length(), std::memory_order_relaxed);
+  const Length idle =
+      stats_.free - stats_.fresh - stats_.lazy - Length(idle_.refused_pages());
+  idle_bytes_.store(idle.bytes(), std::memory_order_relaxed);
 }
 
 // ---- Pages
 
-// Returns how many of the pages were fresh, and adds the others to `dirty`.
-Length PageHeap::Use(HugePage* huge_page, size_t from, size_t count,
-                     DirtyPages* dirty) {
-  const HugePageFiller::Keys before = HugePageFiller::KeysOf(*huge_page);
+// Hands out free pages: adds those that are not fresh to `dirty`.
+void PageHeap::Use(HugePage* huge_page, size_t from, size_t count,
+                   DirtyPages* dirty) {
+  if (huge_page->huge_forbidden &&
+      huge_page->state() == HugePage::State::kEmpty) {
+    AllowHuge(huge_page);
+  }
   if (dirty != nullptr) {
     const size_t end = from + count;
     for (size_t at = from; at < end;) {
@@ -50,23 +60,40 @@ Length PageHeap::Use(HugePage* huge_page, size_t from, size_t count,
       dirty->Add(huge_page->first_page() + Length(start), Length(at - start));
     }
   }
+  TakePages(huge_page, from, count);
+}
+
+void PageHeap::TakePages(HugePage* huge_page, size_t from, size_t count) {
+  const HugePageFiller::Keys before = HugePageFiller::KeysOf(*huge_page);
+  const size_t lazy = huge_page->lazy_pages;
   const Length fresh(huge_page->Take(from, count));
   filler_.Update(huge_page, before);
+  idle_.Taken(huge_page, from, count);
   SetUsed(stats_.used + Length(count));
   stats_.free = stats_.free - Length(count);
   stats_.fresh = stats_.fresh - fresh;
-  return fresh;
+  stats_.lazy = stats_.lazy - Length(lazy - huge_page->lazy_pages);
 }
 
 void PageHeap::Unuse(HugePage* huge_page, size_t from, size_t count,
-                     bool fresh) {
+                     Contents contents) {
   const HugePageFiller::Keys before = HugePageFiller::KeysOf(*huge_page);
-  huge_page->Put(from, count, fresh);
+  if (contents == Contents::kLazy) {
+    huge_page->PutLazy(from, count);
+    stats_.lazy = stats_.lazy + Length(count);
+  } else {
+    huge_page->Put(from, count, contents == Contents::kFresh);
+  }
   filler_.Update(huge_page, before);
   if (huge_page->state() == HugePage::State::kEmpty) runs_.Add(huge_page, 1);
+  if (contents == Contents::kDirty) {
+    idle_.PutDirty(huge_page, from, count);
+  } else {
+    idle_.PutClean(huge_page);
+  }
   SetUsed(stats_.used - Length(count));
   stats_.free = stats_.free + Length(count);
-  if (fresh) stats_.fresh = stats_.fresh + Length(count);
+  if (contents == Contents::kFresh) stats_.fresh = stats_.fresh + Length(count);
 }
 
 // Memory that the system backs already comes first: a place in a partly used
@@ -139,15 +166,28 @@ void PageHeap::FreePages(PageId first, Length n, bool fresh) {
     const size_t from = first.index_in_huge_page();
     const size_t room = kPagesPerHugePage - from;
     const size_t count = n.pages() < room ? n.pages() : room;
-    Unuse(pagemap_.HugePageOf(first.address()), from, count, fresh);
+    Unuse(pagemap_.HugePageOf(first.address()), from, count,
+          fresh ? Contents::kFresh : Contents::kDirty);
     first = first + Length(count);
     n = n - Length(count);
   }
 }
 
+// Frees pages that were allocated just now, `dirty` of them dirty, and that
+// nobody has touched.
+void PageHeap::FreeUntouched(PageId first, Length n, const DirtyPages& dirty) {
+  const PageId end = first + n;
+  for (const DirtyPages::Range& range : dirty) {
+    if (first < range.first) FreePages(first, range.first - first, true);
+    FreePages(range.first, range.length, false);
+    first = range.end();
+  }
+  if (first < end) FreePages(first, end - first, true);
+}
+
 // Makes the `n` pages from `first` on used, if all of them are free or can be
 // had from the system.
-bool PageHeap::GrowInPlace(PageId first, Length n) {
+bool PageHeap::GrowInPlace(PageId first, Length n, DirtyPages* dirty) {
   PageId at = first;
   Length left = n;
   while (left != Length(0)) {
@@ -175,7 +215,7 @@ bool PageHeap::GrowInPlace(PageId first, Length n) {
     if (huge_page->state() == HugePage::State::kEmpty) {
       runs_.TakePart(huge_page, 0, 1);
     }
-    Use(huge_page, from, count);
+    Use(huge_page, from, count, dirty);
     first = first + Length(count);
     n = n - Length(count);
   }
@@ -238,187 +278,43 @@ bool PageHeap::Adopt(const Region& region) {
   return true;
 }
 
-// ---- Spans
-
-Span* PageHeap::MakeSpan(PageId first, Length n, uint16_t kind) {
-  Span* const span = pagemap_.HeaderOf(first.address());
-  SPANMALLOC_ASSERT(span->state() == SpanState::kUnused);
-  span->first = first;
-  span->page_count = static_cast<uint32_t>(n.pages());
-  span->set_kind(kind);
-  return span;
-}
-
-Span* PageHeap::NewSmallSpan(uint8_t tag) {
-  Change change(this);
-  const PageId first = AllocateSmallSpanPages();
-  if (first == PageId()) return nullptr;
-  class_map_.Set(first.address(), tag);
-  Span* const span = MakeSpan(first, Length(kPagesPerSmallSpan),
-                              Span::Kind(SpanState::kSmall, tag));
-  span->released = 0;
-  return span;
-}
-
-Span* PageHeap::NewLargeSpan(Length n, size_t alignment, DirtyPages* dirty) {
-  SPANMALLOC_ASSERT(n.pages() > kPagesPerHeader && IsPowerOfTwo(alignment));
-  Change change(this);
-  Span* const span = MakeLargeSpan(n, alignment, dirty);
-  if (span != nullptr) NoteLargeAllocated(n);
-  return span;
-}
-
-Span* PageHeap::MakeLargeSpan(Length n, size_t alignment, DirtyPages* dirty) {
-  if (n.pages() > UINT32_MAX) return nullptr;
-  const PageId first = AllocatePages(n, alignment, dirty);
-  if (first == PageId()) return nullptr;
-  return MakeSpan(first, n, Span::Kind(SpanState::kLarge));
-}
-
-void* PageHeap::AllocateRecord(size_t size, RecordKind kind) {
-  void* record = arena_.Allocate(size, kind);
-  if (record != nullptr) return record;
-  const Length n = Length::FromBytesRoundingUp(
-      size < kSmallSpanSize ? kSmallSpanSize : size);
-  Change change(this);
-  DirtyPages dirty;
-  const PageId first = n.pages() == kPagesPerSmallSpan
-                           ? AllocateSmallSpanPages(&dirty)
-                           : AllocatePages(n, kSmallSpanSize, &dirty);
-  if (first == PageId()) return nullptr;
-  // These pages stay used for good.
-  for (const DirtyPages::Range& range : dirty) {
-    memset(range.first.pointer(), 0, range.length.bytes());
-  }
-  arena_.Donate(first.pointer(), n.bytes());
-  donated_ = donated_ + n;
-  return arena_.Allocate(size, kind);
-}
-
-void PageHeap::DeleteSmallSpan(Span* span) {
-  Change change(this);
-  SPANMALLOC_ASSERT(span->state() == SpanState::kSmall);
-  class_map_.Set(span->address(), 0);
-  span->set_kind(Span::Kind(SpanState::kUnused));
-  // What was released in it is fresh again, if it is a whole page.
-  const size_t released = span->released;
-  stats_.released_in_spans -= CountOnes(released) * Span::kReleaseUnit;
-  constexpr size_t kUnits = kPageSize / Span::kReleaseUnit;
-  constexpr size_t kWhole = (size_t{1} << kUnits) - 1;
-  const auto fresh = [released](size_t page) {
-    return (released >> (page * kUnits) & kWhole) == kWhole;
-  };
-  for (size_t from = 0; from < kPagesPerSmallSpan;) {
-    size_t end = from + 1;
-    while (end < kPagesPerSmallSpan && fresh(end) == fresh(from)) ++end;
-    FreePages(span->first_page() + Length(from), Length(end - from),
-              fresh(from));
-    from = end;
-  }
-}
-
-Span* PageHeap::FindLargeSpan(uintptr_t address) const {
-  Span* const span = pagemap_.HeaderOf(address);
-  return span != nullptr && span->state() == SpanState::kLarge &&
-                 span->address() == address
-             ? span
-             : nullptr;
-}
-
-bool PageHeap::DeleteLargeSpan(uintptr_t address) {
-  Change change(this);
-  Span* const span = FindLargeSpan(address);
-  if (span == nullptr) return false;
-  NoteLargeFreed(span->length());
-  span->set_kind(Span::Kind(SpanState::kUnused));
-  FreePages(span->first_page(), span->length(), false);
-  return true;
-}
-
-bool PageHeap::ResizeLargeSpan(Span* span, Length n) {
-  SPANMALLOC_ASSERT(n.pages() > kPagesPerHeader);
-  if (n.pages() > UINT32_MAX) return false;
-  Change change(this);
-  const Length old = span->length();
-  if (n > old) {
-    if (!GrowInPlace(span->first_page() + old, n - old)) return false;
-  } else {
-    FreePages(span->first_page() + n, old - n, false);
-  }
-  stats_.large = stats_.large + n - old;
-  if (n > old) {
-    stats_.large_bytes_allocated += (n - old).bytes();
-  } else {
-    stats_.large_bytes_freed += (old - n).bytes();
-  }
-  span->page_count = static_cast<uint32_t>(n.pages());
-  return true;
-}
-
-Span* PageHeap::MoveLargeSpan(Span* span, Length n) {
-  const Length old = span->length();
-  SPANMALLOC_ASSERT(n > old);
-  if (old < kMinMove) return nullptr;
-  Span* target = nullptr;
-  {
-    Change change(this);
-    if (moves_ >= kMaxMoves) return nullptr;
-    ++moves_;
-    target = MakeLargeSpan(n, kHugePageSize, nullptr);
-  }
-  if (target == nullptr) return nullptr;
-  // Whole huge pages only: the system would split the last one in both places.
-  const Length whole(AlignDown(old.pages(), kPagesPerHugePage));
-  const Length rest = old - whole;
-  const bool moved =
-      system_->move(span->start(), target->start(), whole.bytes());
-  if (moved) {
-    memcpy((target->first_page() + whole).pointer(),
-           (span->first_page() + whole).pointer(), rest.bytes());
-  }
-  Change change(this);
-  if (moved) {
-    NoteLargeAllocated(n);
-    NoteLargeFreed(old);
-  } else {
-    moves_ = kMaxMoves;  // The system can't, or will not any more.
-  }
-  Span* const gone = moved ? span : target;
-  gone->set_kind(Span::Kind(SpanState::kUnused));
-  FreePages(gone->first_page(), moved ? whole : n, moved);
-  if (moved) FreePages(gone->first_page() + whole, rest, false);
-  return moved ? target : nullptr;
-}
-
-void PageHeap::Clear(Length n, const DirtyPages& dirty) {
-  for (const DirtyPages::Range& range : dirty) {
-    if (n < kClearByRelease || range.length < Length(kPagesPerHugePage) ||
-        !system_->release(range.first.pointer(), range.length.bytes())) {
-      memset(range.first.pointer(), 0, range.length.bytes());
-    }
-  }
-}
-
-void PageHeap::NoteLargeAllocated(Length n) {
-  stats_.large = stats_.large + n;
-  stats_.large_bytes_allocated += n.bytes();
-  ++stats_.large_count;
-  ++stats_.large_allocations;
-}
-
-void PageHeap::NoteLargeFreed(Length n) {
-  stats_.large = stats_.large - n;
-  stats_.large_bytes_freed += n.bytes();
-  --stats_.large_count;
-  ++stats_.large_frees;
-}
-
 void PageHeap::CheckInvariants() const {
   MutexLock lock(&lock_);
   filler_.CheckInvariants();
   runs_.CheckInvariants();
   SPANMALLOC_CHECK(stats_.mapped == stats_.used + stats_.free);
-  SPANMALLOC_CHECK(stats_.fresh <= stats_.free);
+  SPANMALLOC_CHECK(stats_.fresh + stats_.lazy <= stats_.free);
+  idle_.CheckInvariants();
+  Length free, fresh, lazy, refused;
+  size_t idle = 0;
+  const auto look_at = [&](const HugePage& huge_page) {
+    huge_page.CheckInvariants();
+    IdleQueues::CheckHugePage(huge_page);
+    free = free + Length(huge_page.free_pages);
+    fresh = fresh + Length(huge_page.fresh.Count());
+    lazy = lazy + Length(huge_page.lazy_pages);
+    refused = refused + Length(huge_page.refused_pages);
+    if (huge_page.idle == HugePage::Idle::kEmpty ||
+        huge_page.idle == HugePage::Idle::kPartial) {
+      ++idle;
+    }
+  };
+  filler_.ForEach([&](const HugePage* huge_page) {
+    look_at(*huge_page);
+    return true;
+  });
+  runs_.ForEach([&](const HugePage* run) {
+    for (size_t i = 0; i < run->run_length; ++i) {
+      look_at(*pagemap_.HugePageOf(run->address + (i << kHugePageShift)));
+    }
+    return true;
+  });
+  SPANMALLOC_CHECK(free == stats_.free);
+  SPANMALLOC_CHECK(fresh == stats_.fresh);
+  SPANMALLOC_CHECK(lazy == stats_.lazy);
+  SPANMALLOC_CHECK(refused.pages() == idle_.refused_pages());
+  SPANMALLOC_CHECK(idle == idle_.length());
+  SPANMALLOC_CHECK(stats_.huge_set_apart <= kMaxForbidden);
   SPANMALLOC_CHECK(stats_.mapped.bytes() == supply_.mapped_bytes());
 }
 

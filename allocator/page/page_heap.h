@@ -6,6 +6,24 @@
 //           to the system when told to.
 // Not here: objects (central/), when to release (callers).
 //
+// Files:    page_heap.cc          pages and their supply
+//           page_heap_spans.cc    spans
+//           page_heap_release.cc  giving memory back
+//           page_heap_limit.cc    the hard limit
+//
+// Giving back: what has been idle the longest goes first (idle_queues.h), whole
+//   huge pages before parts. A part of a huge page that the system may back as
+//   a whole (by the mode: any, those we asked for, none) would come back: the
+//   system joins small pages to a huge one again, and fills the holes with
+//   memory. So such a huge page is first forbidden to be one, until it has been
+//   empty and is handed out anew. It is then a mapping of its own in the
+//   kernel, of which a process may have 65,530 by default: at most
+//   kMaxForbidden huge pages are set apart like that; parts of further ones are
+//   kept.
+// Hard limit: what is used never exceeds it; nor does what the system backs, by
+//   more than is just being taken and given back: free memory is released
+//   before a request fails. Both count the arena's records.
+//
 // Concurrency: thread-safe; one lock (rank kPageHeap), which is not held while
 //   memory is released or moved. Look-ups take no lock (pagemap(),
 //   class_map()).
@@ -14,8 +32,11 @@
 //       one span, or is in the hands of a thread that releases it just now.
 //   P2  A huge page is full, or partial and in filler_, or empty and in runs_.
 //   P3  Every large span has at least kPagesPerHeader + 1 pages.
+//   P4  A huge page with dirty or lazy pages is in one of the lists of idle_,
+//       or what it has was refused by the system.
 // Cost:    a few hundred instructions a span; system calls only to grow.
-// Failure: null when the system has no more memory. All is as it was.
+// Failure: null or false when the system has no more memory, or the hard limit
+//          forbids it. All is as it was.
 #ifndef SPANMALLOC_ALLOCATOR_PAGE_PAGE_HEAP_H_
 #define SPANMALLOC_ALLOCATOR_PAGE_PAGE_HEAP_H_
 
@@ -27,11 +48,13 @@
 #include "allocator/base/published.h"
 #include "allocator/os/memory.h"
 #include "allocator/os/mutex.h"
+#include "allocator/os/system_info.h"
 #include "allocator/page/class_map.h"
 #include "allocator/page/dirty_pages.h"
 #include "allocator/page/huge_page.h"
 #include "allocator/page/huge_page_filler.h"
 #include "allocator/page/huge_page_runs.h"
+#include "allocator/page/idle_queues.h"
 #include "allocator/page/metadata_arena.h"
 #include "allocator/page/page_id.h"
 #include "allocator/page/pagemap.h"
@@ -42,7 +65,7 @@ namespace spanmalloc {
 
 // Pages, by what they are at this moment, and counts since the start. Pages
 // that are being released count as free.
-//   mapped == used + free; fresh <= free
+//   mapped == used + free; fresh + lazy <= free
 //   large_allocations - large_frees == large_count
 //   large_bytes_allocated - large_bytes_freed == large.bytes()
 struct PageHeapStats {
@@ -53,16 +76,20 @@ struct PageHeapStats {
   Length huge;   // Those mapped ones that were asked for as huge pages.
   Length large;  // Those used ones that are large blocks.
   Length peak_used;
-  Length peak_backed;          // Of mapped - fresh.
+  Length peak_backed;          // Of mapped - fresh - lazy - released_in_spans.
   size_t large_count;          // Large blocks alive.
   uint64_t large_allocations;  // A change in place is neither an allocation nor
   uint64_t large_frees;        // a free of a block, but it is of bytes.
   uint64_t large_bytes_allocated;
   uint64_t large_bytes_freed;
-  uint64_t released_bytes;     // Given back since the start.
+  uint64_t released_bytes;     // Given back since the start, but not lazily.
   uint64_t releases;           // Calls that asked for it.
   uint64_t released_in_spans;  // Bytes of the used pages, not backed.
   size_t class_map_bytes;      // Address space of the class map.
+  Length lazy;                 // Those free ones that were released lazily.
+  uint64_t lazily_released_bytes;  // Since the start.
+  size_t
+      huge_set_apart;  // Huge pages that differ from their region: see above.
 };
 
 class PageHeap {
@@ -109,6 +136,8 @@ class PageHeap {
   // the system refuses. REQUIRES: the caller owns every object that lies there
   // in whole or in part, none of the bits is set, and the bounds are those of
   // pages of the system.
+  // A huge page around it that the system may back as a whole is forbidden to
+  // be one; false, too, if there are too many of these.
   bool ReleaseInSpan(Span* span, size_t first, size_t count)
       LOCKS_EXCLUDED(lock_);
 
@@ -134,9 +163,33 @@ class PageHeap {
   // REQUIRES: n > span->length().
   Span* MoveLargeSpan(Span* span, Length n) LOCKS_EXCLUDED(lock_);
 
-  // Gives free pages back to the system until `bytes` are released or none is
-  // left. Returns how many bytes were.
-  size_t ReleaseAtLeast(size_t bytes) LOCKS_EXCLUDED(lock_);
+  // All that is idle gets one tick older.
+  void Tick() LOCKS_EXCLUDED(lock_);
+
+  // Gives back what has been idle for at least `min_age` ticks until `bytes`
+  // are released or there is no more. Returns how many bytes were. With an age
+  // of 0, everything free goes that the system backs: also what was released
+  // lazily, and parts of huge pages too small to split one for. What the system
+  // refuses is not tried again before pages are put there.
+  size_t ReleaseIdle(size_t bytes, uint32_t min_age) LOCKS_EXCLUDED(lock_);
+  size_t ReleaseAtLeast(size_t bytes) { return ReleaseIdle(bytes, 0); }
+
+  // How many ticks the oldest idle memory has been idle; 0 if there is none.
+  uint32_t OldestIdleAge() const LOCKS_EXCLUDED(lock_);
+
+  // From now on memory that has been idle for a while (an age above 0) is only
+  // offered to the system: it takes it when it is short of memory. Where the
+  // system has no such thing, it is released.
+  void set_release_lazily(bool lazily) LOCKS_EXCLUDED(lock_);
+
+  // When the system backs memory by huge pages on its own account. To be told
+  // again when it changes; kMadvise until then.
+  void set_huge_page_mode(HugePageMode mode) LOCKS_EXCLUDED(lock_);
+
+  // What is used, and what the system backs, may not exceed this; 0 = no limit.
+  void set_hard_limit(size_t bytes) {
+    hard_limit_.store(bytes, std::memory_order_relaxed);
+  }
 
   const PageMap& pagemap() const { return pagemap_; }
   const ClassMap& class_map() const { return class_map_; }
@@ -152,6 +205,25 @@ class PageHeap {
   size_t used_bytes() const {
     return used_bytes_.load(std::memory_order_relaxed);
   }
+
+  // The same of what the system backs for us, records included.
+  size_t footprint_bytes() const {
+    return backed_bytes_.load(std::memory_order_relaxed) + arena_.used_bytes();
+  }
+  // Huge pages with idle memory that will be old enough one day.
+  size_t idle_huge_pages() const {
+    return idle_huge_pages_.load(std::memory_order_relaxed);
+  }
+  // Free bytes that the system backs and has not refused to take back. Parts of
+  // huge pages too small to split one for are among them.
+  size_t idle_bytes() const {
+    return idle_bytes_.load(std::memory_order_relaxed);
+  }
+
+  static constexpr size_t kMaxForbidden = 8192;
+  // Idle pages for which a huge page is split. The program loses more by the
+  // small pages that serve the other 7/8 from then on than 256 KiB are worth.
+  static constexpr size_t kLeastPart = kPagesPerHugePage / 8;
 
   void CheckInvariants() const LOCKS_EXCLUDED(lock_);
   Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
@@ -183,17 +255,22 @@ class PageHeap {
   // in again; but in blocks of this size they may well never be touched, and
   // some of those that count as dirty never were.
   static constexpr Length kClearByRelease{32 * kPagesPerHugePage};
+  // Huge pages that are released between two looks at the heap.
+  static constexpr size_t kLoans = 32;
+
+  enum class Contents : uint8_t { kDirty, kFresh, kLazy };
 
   void Publish() REQUIRES(lock_);
-  Span* MakeLargeSpan(Length n, size_t alignment, DirtyPages* dirty)
-      REQUIRES(lock_);
   PageId AllocateSmallSpanPages(DirtyPages* dirty = nullptr) REQUIRES(lock_);
   PageId AllocatePages(Length n, size_t alignment, DirtyPages* dirty = nullptr)
       REQUIRES(lock_);
   Length PagesToStraddle(const HugePage& huge_page, Length n) const
       REQUIRES(lock_);
   void FreePages(PageId first, Length n, bool fresh) REQUIRES(lock_);
-  bool GrowInPlace(PageId first, Length n) REQUIRES(lock_);
+  void FreeUntouched(PageId first, Length n, const DirtyPages& dirty)
+      REQUIRES(lock_);
+  bool GrowInPlace(PageId first, Length n, DirtyPages* dirty = nullptr)
+      REQUIRES(lock_);
   HugePage* TakeEmpty(size_t count, size_t alignment) REQUIRES(lock_);
   bool Grow(size_t needed) REQUIRES(lock_);
   bool Adopt(const Region& region) REQUIRES(lock_);
@@ -201,23 +278,80 @@ class PageHeap {
     stats_.used = used;
     used_bytes_.store(used.bytes(), std::memory_order_relaxed);
   }
-  Length Use(HugePage* huge_page, size_t from, size_t count,
-             DirtyPages* dirty = nullptr) REQUIRES(lock_);
-  void Unuse(HugePage* huge_page, size_t from, size_t count, bool fresh)
+  void Use(HugePage* huge_page, size_t from, size_t count,
+           DirtyPages* dirty = nullptr) REQUIRES(lock_);
+  void TakePages(HugePage* huge_page, size_t from, size_t count)
+      REQUIRES(lock_);
+  void Unuse(HugePage* huge_page, size_t from, size_t count, Contents contents)
       REQUIRES(lock_);
   Span* MakeSpan(PageId first, Length n, uint16_t kind) REQUIRES(lock_);
-  void NoteLargeAllocated(Length n) REQUIRES(lock_);
+  Span* MakeSmallSpan(PageId first, uint8_t tag) REQUIRES(lock_);
+  Span* MakeLargeSpan(PageId first, Length n) REQUIRES(lock_);
   void NoteLargeFreed(Length n) REQUIRES(lock_);
+  void NoteLargeResized(Span* span, Length n) REQUIRES(lock_);
 
-  struct Range {
-    PageId first;
-    Length length;
-    Length dirty;  // How much of it the system backs.
+  bool IsUniform(PageId first, Length n) const REQUIRES(lock_);
+
+  // ---- page_heap_release.cc
+
+  // Pages of one huge page that are being released. Meanwhile they are used.
+  struct Loan {
+    HugePage* huge_page = nullptr;
+    HugePage::Pages pages;
+    HugePage::Pages fresh;  // What some of them were before.
+    HugePage::Pages lazy;
+    HugePage::Pages refused;  // By the system.
+    bool lazily = false;
+    bool forbid = false;  // Huge, before the pages are released.
+    bool forbidden = false;
+    bool set_apart = false;  // By this loan.
   };
-  size_t BorrowDirty(size_t bytes, Range* ranges, size_t max_ranges)
+  struct ReleaseRequest {
+    size_t bytes;
+    uint32_t min_age;
+    bool lazily;
+  };
+  size_t Borrow(const ReleaseRequest& request, Loan* loans) REQUIRES(lock_);
+  size_t BorrowEmpty(HugePage* huge_page, const ReleaseRequest& request,
+                     Loan* loans, size_t max_loans, size_t* bytes)
       REQUIRES(lock_);
-  bool BorrowFromRuns(Range* range) REQUIRES(lock_);
-  bool BorrowFromPartial(Range* range) REQUIRES(lock_);
+  bool BorrowPart(HugePage* huge_page, const ReleaseRequest& request,
+                  Loan* loan, size_t* bytes) REQUIRES(lock_);
+  bool MayRelease(const HugePage& huge_page,
+                  const ReleaseRequest& request) const REQUIRES(lock_);
+  void Lend(HugePage* huge_page, const HugePage::Pages& pages, Loan* loan)
+      REQUIRES(lock_);
+  size_t TakeBack(const Loan& loan) REQUIRES(lock_);
+  void PutAll(HugePage* huge_page, const HugePage::Pages& pages,
+              Contents contents) REQUIRES(lock_);
+  bool ReleaseRange(void* start, size_t bytes, bool* lazily);
+  void ReleaseLoan(Loan* loan, bool* lazily);
+  void ReleaseLoans(Loan* loans, size_t n, bool* lazily);
+
+  bool MayBeHuge(const HugePage& huge_page) const REQUIRES(lock_);
+  bool MayForbid(const HugePage& huge_page) const REQUIRES(lock_) {
+    return huge_page.set_apart || stats_.huge_set_apart < kMaxForbidden;
+  }
+  void Forbid(Loan* loan) REQUIRES(lock_);
+  void SetForbidden(HugePage* huge_page, bool forbidden) REQUIRES(lock_);
+  void SetApart(HugePage* huge_page, bool apart) REQUIRES(lock_);
+  void AllowHuge(HugePage* huge_page) REQUIRES(lock_);
+
+  // ---- page_heap_limit.cc
+
+  size_t hard_limit() const {
+    return hard_limit_.load(std::memory_order_relaxed);
+  }
+  bool WithinLimit(size_t more) const REQUIRES(lock_);
+  size_t Excess(size_t more, size_t less) const REQUIRES(lock_);
+  bool MakeRoom(size_t more, size_t less) LOCKS_EXCLUDED(lock_);
+  bool HasRoomFor(size_t bytes) LOCKS_EXCLUDED(lock_);
+  PageId AllocateWithinLimit(Length n, size_t alignment, Length moved,
+                             DirtyPages* dirty) LOCKS_EXCLUDED(lock_);
+  bool GrowWithinLimit(PageId first, Length n) LOCKS_EXCLUDED(lock_);
+  bool Decide(PageId first, Length n, const DirtyPages& dirty, Length added,
+              Length moved) LOCKS_EXCLUDED(lock_);
+  Length Backed() const REQUIRES(lock_);
 
   const SystemMemory* const system_;
   PageMap pagemap_;
@@ -225,17 +359,27 @@ class PageHeap {
   MetadataArena arena_;
   HugePageRuns runs_ GUARDED_BY(lock_);
   HugePageFiller filler_ GUARDED_BY(lock_);
+  IdleQueues idle_ GUARDED_BY(lock_);
   RegionSupply supply_ GUARDED_BY(lock_);
   size_t huge_page_threshold_ GUARDED_BY(lock_) = SIZE_MAX;
   size_t moves_ GUARDED_BY(lock_) = 0;
+  bool lazily_ GUARDED_BY(lock_) = false;
+  HugePageMode huge_page_mode_ GUARDED_BY(lock_) = HugePageMode::kMadvise;
+  std::atomic<size_t> hard_limit_{0};
   PageHeapStats stats_ GUARDED_BY(lock_) = {};
   Length borrowed_ GUARDED_BY(lock_);  // Used only while they are released;
-  Length borrowed_fresh_ GUARDED_BY(lock_);  // those that were fresh before.
+  Length borrowed_fresh_ GUARDED_BY(lock_);  // those that were fresh before,
+  Length borrowed_lazy_ GUARDED_BY(lock_);   // and those that were lazy.
   Length donated_ GUARDED_BY(lock_);         // To the arena, which counts them.
+  Length undecided_ GUARDED_BY(lock_);       // Used, but only if there is room.
   Published<PageHeapStats> published_;
   mutable Mutex lock_;
-  // stats_.used, for readers that have no business with the lock's cache line.
+  // For readers that have no business with the lock's cache line: stats_.used,
+  // and what follows from the rest.
   alignas(kCacheLineSize) std::atomic<size_t> used_bytes_{0};
+  std::atomic<size_t> backed_bytes_{0};
+  std::atomic<size_t> idle_huge_pages_{0};
+  std::atomic<size_t> idle_bytes_{0};
 };
 
 }  // namespace spanmalloc

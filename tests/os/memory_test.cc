@@ -105,11 +105,29 @@ TEST_F(MemoryTest, RefusesWhatIsNotOnAPage) {
   Unmap(p);
 }
 
+TEST_F(MemoryTest, LazilyReleasedMemoryKeepsWhatIsWrittenAfterwards) {
+  char* const p = Map();
+  ASSERT_NE(p, nullptr);
+  memset(p, 1, kSize);
+  if (!kLinuxMemory.release_lazily(p, kSize / 2)) {
+    Unmap(p);
+    GTEST_SKIP() << "this system does not release lazily";
+  }
+  EXPECT_TRUE(p[0] == 1 || p[0] == 0) << "neither the old contents nor zero";
+  EXPECT_EQ(p[kSize / 2], 1);
+  p[0] = 2;
+  EXPECT_EQ(p[0], 2);
+  EXPECT_TRUE(kLinuxMemory.release(p, kSize / 2));
+  EXPECT_TRUE(IsZero(p, kSize / 2));
+  Unmap(p);
+}
+
 TEST_F(MemoryTest, ReleaseOfNothingFails) {
   char* const p = Map();
   ASSERT_NE(p, nullptr);
   Unmap(p);
   EXPECT_FALSE(kLinuxMemory.release(p, kSize));
+  EXPECT_FALSE(kLinuxMemory.release_lazily(p, kSize));
 }
 
 TEST_F(MemoryTest, AdviceIsNoTransition) {
@@ -118,6 +136,8 @@ TEST_F(MemoryTest, AdviceIsNoTransition) {
   char* const huge = p + (kHugePageSize - Address(p) % kHugePageSize);
   huge[0] = 1;
   kLinuxMemory.advise_huge(huge, kHugePageSize);  // A system may not have it.
+  EXPECT_EQ(huge[0], 1);
+  kLinuxMemory.forbid_huge(huge, kHugePageSize);
   EXPECT_EQ(huge[0], 1);
   EXPECT_TRUE(kLinuxMemory.unmap(p, 2 * kHugePageSize));
 }

@@ -79,6 +79,20 @@ struct FakeSystem::Functions {
     return true;
   }
 
+  static bool ReleaseLazily(void* p, size_t size) {
+    const uintptr_t start = reinterpret_cast<uintptr_t>(p);
+    if (current->on_release_) current->on_release_();
+    std::lock_guard<std::mutex> lock(current->mutex_);
+    if (!current->Begin(kReleaseLazily)) return false;
+    EXPECT_TRUE(current->Covered(start, size))
+        << "release of what is not mapped";
+    for (size_t at = 0; at < size; at += 2 * kPageSize) {
+      memset(static_cast<char*>(p) + at, 0, std::min(kPageSize, size - at));
+    }
+    current->lazily_released_.push_back({start, size});
+    return true;
+  }
+
   static bool AdviseHuge(void* p, size_t size) {
     const uintptr_t start = reinterpret_cast<uintptr_t>(p);
     std::lock_guard<std::mutex> lock(current->mutex_);
@@ -86,6 +100,21 @@ struct FakeSystem::Functions {
     EXPECT_TRUE(current->Covered(start, size))
         << "advice on what is not mapped";
     EXPECT_EQ((start | size) % kHugePageSize, 0u) << "not whole huge pages";
+    current->forbidden_.erase(current->forbidden_.lower_bound(start),
+                              current->forbidden_.lower_bound(start + size));
+    return true;
+  }
+
+  static bool ForbidHuge(void* p, size_t size) {
+    const uintptr_t start = reinterpret_cast<uintptr_t>(p);
+    std::lock_guard<std::mutex> lock(current->mutex_);
+    if (!current->Begin(kForbidHuge)) return false;
+    EXPECT_TRUE(current->Covered(start, size))
+        << "advice on what is not mapped";
+    EXPECT_EQ((start | size) % kHugePageSize, 0u) << "not whole huge pages";
+    for (size_t at = 0; at < size; at += kHugePageSize) {
+      current->forbidden_.insert(start + at);
+    }
     return true;
   }
 
@@ -106,8 +135,9 @@ struct FakeSystem::Functions {
 
 const SystemMemory& FakeSystem::memory() {
   static constexpr SystemMemory kMemory = {
-      Functions::Map,     Functions::Reserve,    Functions::Unmap,
-      Functions::Release, Functions::AdviseHuge, Functions::Move};
+      Functions::Map,        Functions::Reserve,       Functions::Unmap,
+      Functions::Release,    Functions::ReleaseLazily, Functions::AdviseHuge,
+      Functions::ForbidHuge, Functions::Move};
   return kMemory;
 }
 
@@ -230,6 +260,23 @@ std::vector<FakeSystem::Range> FakeSystem::TakeReleased() {
   std::vector<Range> taken;
   taken.swap(released_);
   return taken;
+}
+
+std::vector<FakeSystem::Range> FakeSystem::TakeLazilyReleased() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<Range> taken;
+  taken.swap(lazily_released_);
+  return taken;
+}
+
+bool FakeSystem::IsForbidden(uintptr_t huge_page) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return forbidden_.count(huge_page) != 0;
+}
+
+size_t FakeSystem::forbidden() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return forbidden_.size();
 }
 
 }  // namespace spanmalloc

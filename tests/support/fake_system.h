@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 #include <vector>
 
 #include "allocator/os/memory.h"
@@ -29,7 +30,9 @@ class FakeSystem {
     kReserve,
     kUnmap,
     kRelease,
+    kReleaseLazily,
     kAdviseHuge,
+    kForbidHuge,
     kMove,
     kCallKinds
   };
@@ -64,7 +67,7 @@ class FakeSystem {
   void LimitBytes(size_t bytes) { byte_limit_ = bytes; }
   // The next mapping without an address starts here.
   void PlaceNext(uintptr_t address) { next_place_ = address; }
-  // Called in every release, before it happens.
+  // Called in every release, lazy or not, before it happens.
   void OnRelease(std::function<void()> function) {
     on_release_ = std::move(function);
   }
@@ -84,6 +87,12 @@ class FakeSystem {
   std::vector<Range> Regions() const;
   // The successful releases and moves away since the last call of this.
   std::vector<Range> TakeReleased();
+  // The same for lazy releases. The system takes every second page of 8 KiB of
+  // these at once, and the others never.
+  std::vector<Range> TakeLazilyReleased();
+  // Is the huge page there forbidden to be one at this moment?
+  bool IsForbidden(uintptr_t huge_page) const;
+  size_t forbidden() const;
 
  private:
   struct Functions;
@@ -99,6 +108,8 @@ class FakeSystem {
   std::map<uintptr_t, size_t> reserved_;  // By reserve.
   std::vector<Range> occupied_;
   std::vector<Range> released_;
+  std::vector<Range> lazily_released_;
+  std::set<uintptr_t> forbidden_;  // Addresses of huge pages.
   std::function<void()> on_release_;
   size_t calls_[kCallKinds] = {};
   size_t total_calls_ = 0;

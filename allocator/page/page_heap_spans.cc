@@ -1,0 +1,228 @@
+// The part of PageHeap that knows spans.
+#include <string.h>
+
+#include "allocator/base/bits.h"
+#include "allocator/base/check.h"
+#include "allocator/page/page_heap.h"
+
+namespace spanmalloc {
+
+Span* PageHeap::MakeSpan(PageId first, Length n, uint16_t kind) {
+  Span* const span = pagemap_.HeaderOf(first.address());
+  SPANMALLOC_ASSERT(span->state() == SpanState::kUnused);
+  span->first = first;
+  span->page_count = static_cast<uint32_t>(n.pages());
+  span->set_kind(kind);
+  return span;
+}
+
+Span* PageHeap::MakeSmallSpan(PageId first, uint8_t tag) {
+  class_map_.Set(first.address(), tag);
+  Span* const span = MakeSpan(first, Length(kPagesPerSmallSpan),
+                              Span::Kind(SpanState::kSmall, tag));
+  span->released = 0;
+  return span;
+}
+
+Span* PageHeap::NewSmallSpan(uint8_t tag) {
+  PageId first;
+  if (hard_limit() != 0) {
+    DirtyPages dirty;
+    first =
+        AllocateWithinLimit(Length(kPagesPerSmallSpan), 0, Length(0), &dirty);
+    if (first == PageId()) return nullptr;
+  }
+  Change change(this);
+  if (first == PageId()) first = AllocateSmallSpanPages();
+  return first == PageId() ? nullptr : MakeSmallSpan(first, tag);
+}
+
+Span* PageHeap::MakeLargeSpan(PageId first, Length n) {
+  stats_.large = stats_.large + n;
+  stats_.large_bytes_allocated += n.bytes();
+  ++stats_.large_count;
+  ++stats_.large_allocations;
+  return MakeSpan(first, n, Span::Kind(SpanState::kLarge));
+}
+
+Span* PageHeap::NewLargeSpan(Length n, size_t alignment, DirtyPages* dirty) {
+  SPANMALLOC_ASSERT(n.pages() > kPagesPerHeader && IsPowerOfTwo(alignment));
+  if (n.pages() > UINT32_MAX) return nullptr;
+  PageId first;
+  if (hard_limit() != 0) {
+    DirtyPages own;
+    first = AllocateWithinLimit(n, alignment, Length(0),
+                                dirty != nullptr ? dirty : &own);
+    if (first == PageId()) return nullptr;
+  }
+  Change change(this);
+  if (first == PageId()) first = AllocatePages(n, alignment, dirty);
+  return first == PageId() ? nullptr : MakeLargeSpan(first, n);
+}
+
+void* PageHeap::AllocateRecord(size_t size, RecordKind kind) {
+  void* record = arena_.Allocate(size, kind);
+  if (record != nullptr) return record;
+  const Length n = Length::FromBytesRoundingUp(
+      size < kSmallSpanSize ? kSmallSpanSize : size);
+  if (!HasRoomFor(n.bytes())) return nullptr;
+  Change change(this);
+  DirtyPages dirty;
+  const PageId first = n.pages() == kPagesPerSmallSpan
+                           ? AllocateSmallSpanPages(&dirty)
+                           : AllocatePages(n, kSmallSpanSize, &dirty);
+  if (first == PageId()) return nullptr;
+  // These pages stay used for good.
+  for (const DirtyPages::Range& range : dirty) {
+    memset(range.first.pointer(), 0, range.length.bytes());
+  }
+  arena_.Donate(first.pointer(), n.bytes());
+  donated_ = donated_ + n;
+  return arena_.Allocate(size, kind);
+}
+
+void PageHeap::DeleteSmallSpan(Span* span) {
+  Change change(this);
+  SPANMALLOC_ASSERT(span->state() == SpanState::kSmall);
+  class_map_.Set(span->address(), 0);
+  span->set_kind(Span::Kind(SpanState::kUnused));
+  // What was released in it is fresh again, if it is a whole page.
+  const size_t released = span->released;
+  stats_.released_in_spans -= CountOnes(released) * Span::kReleaseUnit;
+  constexpr size_t kUnits = kPageSize / Span::kReleaseUnit;
+  constexpr size_t kWhole = (size_t{1} << kUnits) - 1;
+  const auto fresh = [released](size_t page) {
+    return (released >> (page * kUnits) & kWhole) == kWhole;
+  };
+  for (size_t from = 0; from < kPagesPerSmallSpan;) {
+    size_t end = from + 1;
+    while (end < kPagesPerSmallSpan && fresh(end) == fresh(from)) ++end;
+    FreePages(span->first_page() + Length(from), Length(end - from),
+              fresh(from));
+    from = end;
+  }
+}
+
+Span* PageHeap::FindLargeSpan(uintptr_t address) const {
+  Span* const span = pagemap_.HeaderOf(address);
+  return span != nullptr && span->state() == SpanState::kLarge &&
+                 span->address() == address
+             ? span
+             : nullptr;
+}
+
+bool PageHeap::DeleteLargeSpan(uintptr_t address) {
+  Change change(this);
+  Span* const span = FindLargeSpan(address);
+  if (span == nullptr) return false;
+  NoteLargeFreed(span->length());
+  span->set_kind(Span::Kind(SpanState::kUnused));
+  FreePages(span->first_page(), span->length(), false);
+  return true;
+}
+
+bool PageHeap::ResizeLargeSpan(Span* span, Length n) {
+  SPANMALLOC_ASSERT(n.pages() > kPagesPerHeader);
+  if (n.pages() > UINT32_MAX) return false;
+  const Length old = span->length();
+  const bool limited = n > old && hard_limit() != 0;
+  if (limited && !GrowWithinLimit(span->first_page() + old, n - old)) {
+    return false;
+  }
+  Change change(this);
+  if (n <= old) {
+    FreePages(span->first_page() + n, old - n, false);
+  } else if (!limited && !GrowInPlace(span->first_page() + old, n - old)) {
+    return false;
+  }
+  NoteLargeResized(span, n);
+  return true;
+}
+
+void PageHeap::NoteLargeResized(Span* span, Length n) {
+  const Length old = span->length();
+  stats_.large = stats_.large + n - old;
+  if (n > old) {
+    stats_.large_bytes_allocated += (n - old).bytes();
+  } else {
+    stats_.large_bytes_freed += (old - n).bytes();
+  }
+  span->page_count = static_cast<uint32_t>(n.pages());
+}
+
+Span* PageHeap::MoveLargeSpan(Span* span, Length n) {
+  const Length old = span->length();
+  SPANMALLOC_ASSERT(n > old);
+  if (old < kMinMove || n.pages() > UINT32_MAX) return nullptr;
+  // Whole huge pages only: the system would split the last one in both places.
+  const Length whole(AlignDown(old.pages(), kPagesPerHugePage));
+  const Length rest = old - whole;
+  {
+    Change change(this);
+    if (moves_ >= kMaxMoves || !IsUniform(span->first_page(), whole)) {
+      return nullptr;
+    }
+    ++moves_;
+  }
+  DirtyPages dirty;
+  PageId target;
+  if (hard_limit() != 0) {
+    target = AllocateWithinLimit(n, kHugePageSize, whole, &dirty);
+    if (target == PageId()) return nullptr;
+  }
+  {
+    Change change(this);
+    if (target == PageId()) target = AllocatePages(n, kHugePageSize, &dirty);
+    if (target == PageId()) return nullptr;
+    if (!IsUniform(target, whole)) {
+      FreeUntouched(target, n, dirty);
+      return nullptr;
+    }
+  }
+  const bool moved =
+      system_->move(span->start(), target.pointer(), whole.bytes());
+  if (moved) {
+    memcpy((target + whole).pointer(), (span->first_page() + whole).pointer(),
+           rest.bytes());
+  }
+  Change change(this);
+  if (!moved) {
+    moves_ = kMaxMoves;  // The system can't, or will not any more.
+    FreePages(target, n, false);
+    return nullptr;
+  }
+  NoteLargeFreed(old);
+  span->set_kind(Span::Kind(SpanState::kUnused));
+  FreePages(span->first_page(), whole, true);
+  FreePages(span->first_page() + whole, rest, false);
+  return MakeLargeSpan(target, n);
+}
+
+// Whether the system treats all of these huge pages alike: it moves only what
+// is one mapping to it, and takes its advice along.
+bool PageHeap::IsUniform(PageId first, Length n) const {
+  if (stats_.huge_set_apart == 0) return true;
+  for (size_t at = 0; at < n.pages(); at += kPagesPerHugePage) {
+    const PageId page = first + Length(at);
+    if (pagemap_.HugePageOf(page.address())->set_apart) return false;
+  }
+  return true;
+}
+
+void PageHeap::Clear(Length n, const DirtyPages& dirty) {
+  for (const DirtyPages::Range& range : dirty) {
+    if (n < kClearByRelease || range.length < Length(kPagesPerHugePage) ||
+        !system_->release(range.first.pointer(), range.length.bytes())) {
+      memset(range.first.pointer(), 0, range.length.bytes());
+    }
+  }
+}
+
+void PageHeap::NoteLargeFreed(Length n) {
+  stats_.large = stats_.large - n;
+  stats_.large_bytes_freed += n.bytes();
+  --stats_.large_count;
+  ++stats_.large_frees;
+}
+
+}  // namespace spanmalloc
