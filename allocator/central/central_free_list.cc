@@ -56,6 +56,7 @@ void CentralFreeList::Link(Span* span) {
 }
 
 void CentralFreeList::Unlink(Span* span) {
+  if (SPANMALLOC_UNLIKELY(span == next_to_sweep_)) next_to_sweep_ = span->next;
   lists_[span->list].Remove(span);
   if (lists_[span->list].empty()) nonempty_ &= ~(1u << span->list);
 }
@@ -65,13 +66,8 @@ Span* CentralFreeList::FullestSpan() const {
                         : lists_[CountTrailingZeros(nonempty_)].first();
 }
 
-// Moves up to `n` objects of the span to the slots right below `end`.
-size_t CentralFreeList::TakeFrom(Span* span, void** end, size_t n) {
-  if (IsEmpty(span)) --empty_spans_;
-  if (n > span->free_count) n = span->free_count;
-  TakeBits(span->free_bits, span->address(), info_->stride, end, n);
-  span->free_count = static_cast<uint16_t>(span->free_count - n);
-  Add(&free_objects_, 0 - n);
+// The span's free_count has become smaller.
+void CentralFreeList::MoveDown(Span* span) {
   if (span->free_count == 0) {
     Unlink(span);
     span->move_at = 1;
@@ -79,6 +75,63 @@ size_t CentralFreeList::TakeFrom(Span* span, void** end, size_t n) {
     Unlink(span);
     Link(span);
   }
+}
+
+// Moves up to `n` objects of the span to the slots right below `end`. Returns
+// 0 only if they are on released parts and may not be had, because of a limit
+// or of `backed_only`.
+size_t CentralFreeList::TakeFrom(Span* span, void** end, size_t n,
+                                 bool backed_only) {
+  if (n > span->free_count) n = span->free_count;
+  if (SPANMALLOC_UNLIKELY((span->sweep & kReleased) != 0)) {
+    n = HideReleased(span, span, n, backed_only);
+    if (n == 0) return 0;
+  }
+  if (IsEmpty(span)) --empty_spans_;
+  TakeBits(span->free_bits, span->address(), info_->stride, end, n);
+  span->free_count = static_cast<uint16_t>(span->free_count - n);
+  Add(&free_objects_, 0 - n);
+  if (SPANMALLOC_UNLIKELY((span->sweep & kReleased) != 0)) {
+    ShowReleased(span, span);
+  }
+  span->sweep |= kTouched;
+  MoveDown(span);
+  if (kAssertLevel >= 2) CheckSpan(span);
+  return n;
+}
+
+// After a refusal: moves up to `n` objects that are on no released part, of
+// whichever span, to the slots right below `end`.
+SPANMALLOC_COLD size_t CentralFreeList::TakeBacked(void** end, size_t n) {
+  size_t got = 0;
+  for (const Spans& list : lists_) {
+    Span* next = nullptr;
+    for (Span* span = list.first(); span != nullptr && got < n; span = next) {
+      next = span->next;
+      got += TakeFrom(span, end - got, n - got, true);
+    }
+  }
+  return got;
+}
+
+// Likewise, of guests. REQUIRES: the span has any.
+size_t CentralFreeList::TakeGuests(Span* span, void** end, size_t n,
+                                   bool backed_only) {
+  Span* const guests = GuestsOf(span);
+  if (n > guests->free_count) n = guests->free_count;
+  if (SPANMALLOC_UNLIKELY((span->sweep & kReleased) != 0)) {
+    n = HideReleased(span, guests, n, backed_only);
+    if (n == 0) return 0;
+  }
+  if (IsEmpty(span)) --empty_spans_;
+  TakeBits(guests->free_bits, span->address() + info_->size, info_->stride, end,
+           n);
+  guests->free_count = static_cast<uint16_t>(guests->free_count - n);
+  if (SPANMALLOC_UNLIKELY((span->sweep & kReleased) != 0)) {
+    ShowReleased(span, guests);
+  }
+  span->sweep |= kTouched;
+  if (guests->free_count == 0) with_guests_.Remove(guests);
   if (kAssertLevel >= 2) CheckSpan(span);
   return n;
 }
@@ -86,20 +139,14 @@ size_t CentralFreeList::TakeFrom(Span* span, void** end, size_t n) {
 // Moves up to `n` guests to the slots right below `end`; returns how many.
 size_t CentralFreeList::RemoveGuests(void** end, size_t n) {
   size_t got = 0;
+  bool refused = false;
   MutexLock lock(&lock_);
-  while (got < n) {
-    Span* const guests = with_guests_.first();
-    if (guests == nullptr) break;
-    Span* const span = guests - 1;
-    if (IsEmpty(span)) --empty_spans_;
-    const size_t take =
-        n - got < guests->free_count ? n - got : guests->free_count;
-    TakeBits(guests->free_bits, span->address() + info_->size, info_->stride,
-             end - got, take);
-    guests->free_count = static_cast<uint16_t>(guests->free_count - take);
-    if (guests->free_count == 0) with_guests_.Remove(guests);
-    got += take;
-    if (kAssertLevel >= 2) CheckSpan(span);
+  for (Span* guests = with_guests_.first(); got < n && guests != nullptr;) {
+    Span* const next = guests->next;
+    const size_t took = TakeGuests(guests - 1, end - got, n - got, refused);
+    got += took;
+    if (SPANMALLOC_UNLIKELY(took == 0)) refused = true;
+    if (took == 0 || guests->free_count == 0) guests = next;
   }
   Add(&free_guests_, 0 - got);
   return got;
@@ -109,18 +156,32 @@ size_t CentralFreeList::RemoveRange(void** batch, size_t n) {
   // As guests they cost nothing.
   size_t got = host_ == nullptr ? 0 : host_->RemoveGuests(batch + n, n);
   if (got == n) return n;
+  bool refused = false;
   for (;;) {
     {
       MutexLock lock(&lock_);
       while (got < n) {
         Span* const span = FullestSpan();
         if (span == nullptr) break;
-        got += TakeFrom(span, batch + (n - got), n - got);
+        const size_t took = TakeFrom(span, batch + (n - got), n - got);
+        got += took;
+        if (SPANMALLOC_UNLIKELY(took == 0)) {
+          got += TakeBacked(batch + (n - got), n - got);
+          refused = true;
+          break;
+        }
       }
+    }
+    if (got == n) break;
+    if (SPANMALLOC_UNLIKELY(refused)) {
+      if (got != 0) break;
+      // Pages that are backed may be free elsewhere; a span that is empty, but
+      // not to be had, would keep us from getting them.
+      ReleaseEmptySpan();
     }
     // One object is enough to go on with, but a new span is as near as the
     // next call.
-    if (got == n || !Fetch()) break;
+    if (!Fetch()) break;
   }
   if (got < n) memmove(batch, batch + (n - got), got * sizeof(void*));
   return got;
@@ -146,6 +207,7 @@ bool CentralFreeList::Fetch() {
   if (capacity % 64 != 0) bits[words - 1] = BitRange(0, capacity % 64);
   span->free_bits = bits;
   span->capacity = span->free_count = static_cast<uint16_t>(capacity);
+  span->sweep = kTouched;
   if (info_->guest != 0) {
     Span* const guests = GuestsOf(span);
     guests->free_bits = bits + words;
@@ -157,6 +219,7 @@ bool CentralFreeList::Fetch() {
       Add(&spans_, 1);
       Add(&free_objects_, capacity);
       ++empty_spans_;
+      NoteToSweep();
       Link(span);
       if (info_->guest != 0) {
         Add(&free_guests_, capacity);
@@ -228,6 +291,7 @@ void CentralFreeList::InsertGuests(void* const* batch, size_t n) {
   {
     MutexLock lock(&lock_);
     Add(&free_guests_, n);
+    NoteToSweep();
     for (size_t i = 0; i < n; ++i) {
       const uintptr_t address = reinterpret_cast<uintptr_t>(batch[i]);
       Span* const span = pagemap.LiveSmallSpanOf(address);
@@ -241,6 +305,7 @@ void CentralFreeList::InsertGuests(void* const* batch, size_t n) {
         break;
       }
       guests->free_bits[index / 64] |= bit;
+      span->sweep |= kTouched;
       // Those with the fewest objects last: they may become empty.
       if (guests->free_count++ == 0) {
         if (span->free_count == 0) {
@@ -306,6 +371,7 @@ void CentralFreeList::InsertChunk(void* const* batch, size_t n) {
   {
     MutexLock lock(&lock_);
     Add(&free_objects_, n);
+    NoteToSweep();
     for (void* const* object = batch; object != end && twice == nullptr;) {
       const uintptr_t address = reinterpret_cast<uintptr_t>(*object);
       Span* const span = pagemap.LiveSmallSpanOf(address);
@@ -335,6 +401,7 @@ void CentralFreeList::InsertChunk(void* const* batch, size_t n) {
         ++after;
       }
       *place = word;
+      span->sweep |= kTouched;
       span->free_count = static_cast<uint16_t>(after);
       if (SPANMALLOC_UNLIKELY(after >= span->move_at) && MoveUp(span, before)) {
         span->next = gone;
@@ -346,22 +413,6 @@ void CentralFreeList::InsertChunk(void* const* batch, size_t n) {
     ReportDoubleFree(twice, info_->size);
   }
   DeleteAll(gone);
-}
-
-void CentralFreeList::ReleaseEmptySpan() {
-  Span* empty = nullptr;
-  {
-    MutexLock lock(&lock_);
-    if (empty_spans_ == 0) return;
-    for (Span* span = lists_[info_->ListFor(info_->capacity)].first();
-         span != nullptr; span = span->next) {
-      if (IsEmpty(span)) empty = span;
-    }
-    Unlink(empty);
-    Leave(empty);
-    --empty_spans_;
-  }
-  Delete(empty);
 }
 
 bool CentralFreeList::IsGuestHome(const void* p) {
@@ -383,7 +434,7 @@ bool CentralFreeList::IsFree(const void* p) {
   return (span->free_bits[index / 64] >> (index % 64)) & 1;
 }
 
-// C1, C2 and C5 for one span.
+// C1, C2, C5 and C6 for one span.
 void CentralFreeList::CheckSpan(const Span* span) const {
   SPANMALLOC_CHECK(span->kind() == kind());
   SPANMALLOC_CHECK(span->free_count == 0 ||
@@ -399,6 +450,7 @@ void CentralFreeList::CheckSpan(const Span* span) const {
   SPANMALLOC_CHECK(bits == span->free_count);
   SPANMALLOC_CHECK(info_->guest == 0 || guests == GuestsOf(span)->free_count);
   SPANMALLOC_CHECK(last == 0 || span->free_bits[info_->words - 1] >> last == 0);
+  CheckReleased(span);
 }
 
 void CentralFreeList::CheckInvariants() const {

@@ -11,6 +11,12 @@
 // span and under the lock of the host's list; the list of the smaller class
 // asks that list before it takes a span of its own.
 //
+// Sweeps give back what nobody uses: the span that is kept although it is empty
+// and, in spans that are partly used, whole pages of the system in which all
+// objects and guests are home (central_free_list_release.cc). A part of a span
+// that is released stays so until an object in it is handed out; within a span,
+// other objects go first.
+//
 // Concurrency
 //   Public methods take lock_ (rank kCentralFreeList), or that of the host. The
 //   lock is dropped before PageHeap is called, so a system call or a page fault
@@ -28,14 +34,23 @@
 //   C4  An object has one owner: the user, one cache, or its span's bitmap.
 //   C5  The second header of a span with slack is in with_guests_ if and only
 //       if its free_count > 0, which is the number of bits set for guests.
+//   C6  The bits of Span::released are set for parts in which all objects and
+//       guests are home. While a sweep releases parts of a span (kReleasing),
+//       the sweep owns all objects in those and in the released ones; only it
+//       looks at `released` then. kReleased: there are any, and no sweep is at
+//       it. So a span in no list has none.
+//   C7  The parts of all spans' `released` add up to PageHeapStats::
+//       released_in_spans, unless a sweep is at one (CentralHeap).
 //
 // Cost
 //   One lock a batch, no memory of the objects is touched. Spans are served
 //   fullest first, by sixteenths and among equals with a bias to low addresses,
-//   so nearly empty ones drain; from a span the lowest objects come first.
+//   so nearly empty ones drain; from a span the lowest objects come first. That
+//   a span may have released parts costs the others one test a batch.
 //
 // Failure: RemoveRange returns fewer objects than asked, 0 if PageHeap has no
-//   memory. InsertRange aborts on an object that is free already.
+//   memory, be it for a span or for a released part. InsertRange aborts on an
+//   object that is free already.
 #ifndef SPANMALLOC_ALLOCATOR_CENTRAL_CENTRAL_FREE_LIST_H_
 #define SPANMALLOC_ALLOCATOR_CENTRAL_CENTRAL_FREE_LIST_H_
 
@@ -48,6 +63,7 @@
 #include "allocator/base/linked_list.h"
 #include "allocator/central/size_classes.h"
 #include "allocator/os/mutex.h"
+#include "allocator/os/system_info.h"
 #include "allocator/page/page_heap.h"
 #include "allocator/page/span.h"
 
@@ -57,6 +73,13 @@ struct CentralFreeListStats {
   size_t spans = 0;         // Owned by the class.
   size_t free_objects = 0;  // In the bitmaps of those.
   size_t free_guests = 0;
+};
+
+// What was released inside of spans that are partly used.
+struct SpanRelease {
+  size_t bytes = 0;
+  size_t spans = 0;
+  bool refused = false;  // By the system, once at least.
 };
 
 class alignas(kCacheLineSize) CentralFreeList {
@@ -93,8 +116,33 @@ class alignas(kCacheLineSize) CentralFreeList {
   // by the caller (C4).
   void InsertRange(void* const* batch, size_t n) LOCKS_EXCLUDED(lock_);
 
-  // Gives the span that is kept although it is empty to the page heap.
-  void ReleaseEmptySpan() LOCKS_EXCLUDED(lock_);
+  // Gives the span that is kept although it is empty to the page heap. False if
+  // there is none.
+  bool ReleaseEmptySpan() LOCKS_EXCLUDED(lock_) {
+    return GiveUpEmptySpan(false);
+  }
+  // A sweep: the same if nobody has used it since the last one.
+  bool ReleaseUnusedEmptySpan() LOCKS_EXCLUDED(lock_) {
+    return GiveUpEmptySpan(true);
+  }
+
+  // A sweep: gives whole free pages in spans that are partly used back to the
+  // system, until `max_bytes` or a little more are released. With `idle_only`,
+  // in those spans that nobody has used since the last sweep; a call that
+  // stopped early is then continued, and one that returns less has been
+  // through. Otherwise it begins anew with all of them.
+  SpanRelease ReleaseFreePages(bool idle_only, size_t max_bytes,
+                               size_t page_size = SystemPageSize())
+      LOCKS_EXCLUDED(lock_);
+
+  // False if sweeps will find nothing until objects come home. Without the
+  // lock.
+  bool HasUnused() const {
+    return to_sweep_.load(std::memory_order_relaxed) != 0;
+  }
+
+  // Adds the bytes of C7; for checks. False if a sweep is at a span.
+  bool AddReleasedBytes(size_t* bytes) const LOCKS_EXCLUDED(lock_);
 
   // True if the object is in its span's bitmap: a slow question for checks.
   // REQUIRES: p is the start of an object of this class.
@@ -116,6 +164,27 @@ class alignas(kCacheLineSize) CentralFreeList {
 
   using Spans = LinkedList<Span>;
 
+  // Bits of Span::sweep.
+  static constexpr uint8_t kTouched = 1;  // Used since the last sweep.
+  static constexpr uint8_t kSwept = 2;  // Has no more to release, if not used.
+  static constexpr uint8_t kReleasing = 4;  // C6
+  static constexpr uint8_t kReleased = 8;   // C6
+  // Bits of to_sweep_: what a sweep may find.
+  static constexpr uint8_t kEmptySpan = 1;
+  static constexpr uint8_t kFreePages = 2;
+
+  // Spans whose pages are released between two holds of the lock, and those
+  // that are looked at for it.
+  static constexpr size_t kBorrow = 16;
+  static constexpr size_t kLook = 64;
+  // A span of which a sweep owns the objects in some parts.
+  struct Borrowed {
+    Span* span;
+    uint16_t parts;    // Those to release.
+    uint16_t objects;  // Those with its objects: the same and the released.
+    bool done;
+  };
+
   // What a span of the class says it is.
   uint16_t kind() const {
     return Span::Kind(SpanState::kSmall, TagOfClass(size_class_));
@@ -131,6 +200,15 @@ class alignas(kCacheLineSize) CentralFreeList {
     return span->free_count == span->capacity &&
            (info_->guest == 0 || GuestsOf(span)->free_count == span->capacity);
   }
+  // Something has come home.
+  void NoteToSweep() REQUIRES(lock_) {
+    to_sweep_.store(kEmptySpan | kFreePages, std::memory_order_relaxed);
+  }
+  void SetToSweep(uint8_t bit, bool value) REQUIRES(lock_) {
+    const uint8_t old = to_sweep_.load(std::memory_order_relaxed);
+    to_sweep_.store(static_cast<uint8_t>(value ? old | bit : old & ~bit),
+                    std::memory_order_relaxed);
+  }
   size_t RemoveGuests(void** end, size_t n) LOCKS_EXCLUDED(lock_);
   void InsertGuests(void* const* batch, size_t n) LOCKS_EXCLUDED(lock_);
   bool IsGuestHome(const void* p) LOCKS_EXCLUDED(lock_);
@@ -140,13 +218,36 @@ class alignas(kCacheLineSize) CentralFreeList {
   void Link(Span* span) REQUIRES(lock_);
   void Unlink(Span* span) REQUIRES(lock_);
   Span* FullestSpan() const REQUIRES(lock_);
-  size_t TakeFrom(Span* span, void** end, size_t n) REQUIRES(lock_);
+  size_t TakeFrom(Span* span, void** end, size_t n, bool backed_only = false)
+      REQUIRES(lock_);
+  size_t TakeBacked(void** end, size_t n) REQUIRES(lock_);
+  size_t TakeGuests(Span* span, void** end, size_t n, bool backed_only)
+      REQUIRES(lock_);
+  void MoveDown(Span* span) REQUIRES(lock_);
   bool MoveUp(Span* span, size_t before) REQUIRES(lock_);
   void InsertChunk(void* const* batch, size_t n) LOCKS_EXCLUDED(lock_);
   void CheckSpan(const Span* span) const REQUIRES(lock_);
   bool Fetch() LOCKS_EXCLUDED(lock_);
   void Delete(Span* span) LOCKS_EXCLUDED(lock_);
   void DeleteAll(Span* span) LOCKS_EXCLUDED(lock_);
+  bool GiveUpEmptySpan(bool unused_only) LOCKS_EXCLUDED(lock_);
+  size_t HideReleased(Span* span, Span* header, size_t n, bool backed_only)
+      REQUIRES(lock_);
+  void ShowReleased(const Span* span, Span* header) REQUIRES(lock_);
+  bool UseReleased(Span* span, const Span* header, size_t n) REQUIRES(lock_);
+  size_t FewestToRelease(size_t parts_per_page) const;
+  uint16_t FreePages(const Span* span, size_t parts_per_page) const
+      REQUIRES(lock_);
+  void BeginSweep(bool idle_only, size_t parts_per_page) LOCKS_EXCLUDED(lock_);
+  Span* NextToSweep(size_t end_list) REQUIRES(lock_);
+  bool Borrow(bool idle_only, size_t bytes, Borrowed* borrowed, size_t* n)
+      LOCKS_EXCLUDED(lock_);
+  void BorrowFrom(Span* span, uint16_t parts, Borrowed* borrowed)
+      REQUIRES(lock_);
+  void ReleaseBorrowed(Borrowed* borrowed, SpanRelease* release)
+      LOCKS_EXCLUDED(lock_);
+  void Return(const Borrowed* borrowed, size_t n) LOCKS_EXCLUDED(lock_);
+  void CheckReleased(const Span* span) const REQUIRES(lock_);
 
   PageHeap* const page_heap_;
   const size_t size_class_;
@@ -160,7 +261,14 @@ class alignas(kCacheLineSize) CentralFreeList {
   std::atomic<size_t> spans_{0};
   std::atomic<size_t> free_objects_{0};
   std::atomic<size_t> free_guests_{0};
+  std::atomic<uint8_t> to_sweep_{0};
+  uint8_t parts_per_page_ GUARDED_BY(lock_) = 1;  // As of the last sweep.
   mutable Mutex lock_;
+  // Where the sweep of free pages is: what comes next in the list at hand, and
+  // how many lists come after that one.
+  Span* next_to_sweep_ GUARDED_BY(lock_) = nullptr;
+  uint32_t lists_to_sweep_ GUARDED_BY(lock_) = 0;
+  uint32_t releasing_spans_ GUARDED_BY(lock_) = 0;
 };
 
 }  // namespace spanmalloc

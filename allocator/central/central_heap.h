@@ -3,8 +3,11 @@
 //
 // Place:    thread/ -> [CentralHeap] = TransferCache[] + CentralFreeList[] +
 //           PageHeap
-// Purpose:  One thing to hand by reference to those who need any of it.
-// Concurrency: that of its parts.
+// Purpose:  One thing to hand by reference to those who need any of it, and
+//           the sweeps over all classes, which send home what nobody uses.
+// Not here: when to sweep (callers).
+// Concurrency: that of its parts. A sweep holds one of their locks at a time;
+//           one thread sweeps at a time, or the ages of things mean little.
 #ifndef SPANMALLOC_ALLOCATOR_CENTRAL_CENTRAL_HEAP_H_
 #define SPANMALLOC_ALLOCATOR_CENTRAL_CENTRAL_HEAP_H_
 
@@ -18,6 +21,12 @@
 #include "allocator/page/page_heap.h"
 
 namespace spanmalloc {
+
+// What went to the page heap.
+struct CentralRelease {
+  size_t objects = 0;  // From transfer caches to their spans.
+  size_t empty_spans = 0;
+};
 
 class CentralHeap {
   template <size_t... kClass>
@@ -47,23 +56,27 @@ class CentralHeap {
   // From now on objects pass between threads.
   void set_shared() { shared_.store(true, std::memory_order_relaxed); }
 
-  // Gives the spans that classes keep although they are empty to the page
-  // heap, where any class and any block can have them; those whose objects are
-  // all in transfer caches, too.
-  void ReleaseEmptySpans() {
-    for (size_t c = 1; c < kNumClasses; ++c) {
-      transfers_[c].Flush();
-      lists_[c].ReleaseEmptySpan();
-    }
-  }
+  // A sweep: sends objects in transfer caches home, and gives the spans that
+  // classes keep although they are empty to the page heap, where any class and
+  // any block can have them. With `idle_only`, those that were not used since
+  // the last sweep.
+  CentralRelease ReleaseUnused(bool idle_only);
+  void ReleaseEmptySpans() { ReleaseUnused(false); }
 
-  void CheckInvariants() const {
-    for (size_t c = 1; c < kNumClasses; ++c) {
-      transfers_[c].CheckInvariants();
-      lists_[c].CheckInvariants();
-    }
-    page_heap_.CheckInvariants();
-  }
+  // A sweep: gives whole free pages in spans that are partly used back to the
+  // system, until `max_bytes` or a little more are released. With `idle_only`,
+  // in spans that were not used since the last sweep; a call that stopped early
+  // is then continued by the next, and one that returns less than `max_bytes`
+  // and was not refused has been through all classes. Otherwise it begins anew,
+  // with the class at which the last one stopped.
+  SpanRelease ReleaseFreePagesInSpans(bool idle_only, size_t max_bytes);
+
+  // False if sweeps will find nothing until objects come home. Without a lock;
+  // it reads a line for each class.
+  bool HasUnused() const;
+
+  // With C7 of CentralFreeList.
+  void CheckInvariants() const;
 
   // Every lock of this part and below, in rank order.
   template <typename F>
@@ -80,6 +93,7 @@ class CentralHeap {
   std::atomic<bool> shared_{false};
   CentralFreeList lists_[kNumClasses];
   TransferCache transfers_[kNumClasses];
+  std::atomic<size_t> next_to_sweep_{1};  // A class.
 };
 
 }  // namespace spanmalloc

@@ -11,10 +11,12 @@
 // SizeClass::max_cached objects, and hands out those first that came last.
 //
 // Concurrency: lock_ (rank kTransferCache) covers the array; it is not held
-//   while the central list is called, except by Flush.
+//   while the central list is called.
 // Invariants, whenever lock_ is free (CheckInvariants)
 //   X1  the first count_ slots hold distinct objects of the class, owned by
 //       nobody else; count_ <= SizeClass::max_cached.
+//   X2  low_ <= count_: so many of the oldest have not been asked for since the
+//       last sweep.
 // Cost:    one lock and one copy a batch. The array is made at first use.
 // Failure: without memory for the array everything goes to the central list.
 #ifndef SPANMALLOC_ALLOCATOR_CENTRAL_TRANSFER_CACHE_H_
@@ -22,6 +24,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 #include "allocator/base/annotations.h"
 #include "allocator/base/config.h"
@@ -50,8 +53,12 @@ class alignas(kCacheLineSize) TransferCache {
   // REQUIRES: as for CentralFreeList::InsertRange.
   void InsertRange(void* const* batch, size_t n) LOCKS_EXCLUDED(lock_);
 
-  // Sends all objects home.
-  void Flush() LOCKS_EXCLUDED(lock_);
+  // Sends all objects home. Returns how many.
+  size_t Flush() LOCKS_EXCLUDED(lock_) { return SendHome(false); }
+
+  // A sweep: sends home those objects that were not needed since the last one.
+  // Returns how many.
+  size_t ReleaseUnused() LOCKS_EXCLUDED(lock_) { return SendHome(true); }
 
   // Without the lock.
   size_t objects() const { return count_.load(std::memory_order_relaxed); }
@@ -60,10 +67,15 @@ class alignas(kCacheLineSize) TransferCache {
 
  private:
   friend struct StatLayout;
+  // Objects that are sent home at a time.
+  static constexpr size_t kChunk = 256;
+
   bool HaveSlots() REQUIRES(lock_);
+  size_t SendHome(bool unused_only) LOCKS_EXCLUDED(lock_);
 
   mutable Mutex lock_;
   std::atomic<uint32_t> count_{0};  // Written under the lock.
+  uint32_t low_ GUARDED_BY(lock_) = 0;
   void** slots_ GUARDED_BY(lock_) = nullptr;
   PageHeap* const page_heap_;
   CentralFreeList* const list_;

@@ -57,6 +57,7 @@ struct alignas(kCacheLineSize) Span {
 
   // ---- small
   uint8_t list;         // Which list of the central free list it is in.
+  uint8_t sweep;        // What the sweeps of that list know about it.
   uint64_t* free_bits;  // One for each object; 1 = free.
   Span* next;
   Span* prev;

@@ -53,6 +53,129 @@ TEST_F(CentralHeapTest, EmptySpansServeEveryOtherClass) {
   EXPECT_EQ(spans.size(), 1u);
 }
 
+// ---- Sweeps
+
+class SweepsOfAllClasses : public CentralHeapTest {
+ protected:
+  // Two spans of each class, of which one object in two spans is left.
+  SweepsOfAllClasses() {
+    for (size_t c = 1; c < kNumClasses; ++c) {
+      std::vector<void*> batch(2 * size_t{kSizeClasses[c].capacity});
+      EXPECT_EQ(heap_->list(c).RemoveRange(batch.data(), batch.size()),
+                batch.size());
+      kept_.push_back(batch.back());
+      batch.pop_back();
+      heap_->list(c).InsertRange(batch.data(), batch.size());
+    }
+  }
+  size_t FreePages(size_t max_bytes, bool idle_only = true) {
+    const SpanRelease release =
+        heap_->ReleaseFreePagesInSpans(idle_only, max_bytes);
+    heap_->CheckInvariants();
+    EXPECT_FALSE(release.refused);
+    return release.bytes;
+  }
+  std::vector<void*> kept_;
+};
+
+TEST_F(SweepsOfAllClasses, EmptySpansLeaveWhenTheyAreOld) {
+  const size_t used = heap_->page_heap().stats().used.pages();
+  EXPECT_EQ(heap_->ReleaseUnused(true).empty_spans, 0u);
+  const CentralRelease release = heap_->ReleaseUnused(true);
+  EXPECT_GE(release.empty_spans, (kNumClasses - 1) / 2);
+  EXPECT_EQ(release.objects, 0u);
+  EXPECT_EQ(heap_->page_heap().stats().used.pages(),
+            used - release.empty_spans * kPagesPerSmallSpan);
+  EXPECT_EQ(heap_->ReleaseUnused(true).empty_spans, 0u);
+  EXPECT_EQ(heap_->ReleaseUnused(false).empty_spans, 0u);
+  heap_->CheckInvariants();
+}
+
+TEST_F(SweepsOfAllClasses, AtOnceIfToldTo) {
+  EXPECT_NE(heap_->ReleaseUnused(false).empty_spans, 0u);
+  EXPECT_NE(FreePages(SIZE_MAX, false), 0u);
+  EXPECT_EQ(FreePages(SIZE_MAX, false), 0u);
+  for (int i = 0; i < 2; ++i) {
+    heap_->ReleaseUnused(true);
+    EXPECT_EQ(FreePages(SIZE_MAX), 0u);
+  }
+  EXPECT_FALSE(heap_->HasUnused());
+}
+
+TEST_F(SweepsOfAllClasses, UntilNothingIsLeft) {
+  heap_->set_shared();
+  EXPECT_TRUE(heap_->HasUnused());
+  int sweeps = 0;
+  for (; heap_->HasUnused(); ++sweeps) {
+    ASSERT_LT(sweeps, 5);
+    heap_->ReleaseUnused(true);
+    FreePages(SIZE_MAX);
+  }
+  EXPECT_NE(heap_->page_heap().stats().released_in_spans, 0u);
+  // One object comes to a transfer cache.
+  heap_->transfer(20).InsertRange(&kept_[19], 1);
+  EXPECT_TRUE(heap_->HasUnused());
+  for (sweeps = 0; heap_->HasUnused(); ++sweeps) {
+    ASSERT_LT(sweeps, 6);
+    heap_->ReleaseUnused(true);
+    FreePages(SIZE_MAX);
+  }
+  EXPECT_GT(sweeps, 2);
+  EXPECT_EQ(heap_->list(20).stats().spans, 0u);
+}
+
+// However little is released at a time, each span gets its turn.
+TEST_F(SweepsOfAllClasses, ALittleAtATime) {
+  EXPECT_EQ(FreePages(SIZE_MAX), 0u);
+  size_t bytes = 0, calls = 0;
+  for (;; ++calls) {
+    const size_t now = FreePages(1);
+    if (now == 0) break;
+    EXPECT_LT(now, kSmallSpanSize);
+    bytes += now;
+  }
+  EXPECT_GT(calls, kNumClasses / 2);
+  EXPECT_EQ(bytes, heap_->page_heap().stats().released_in_spans);
+  EXPECT_EQ(FreePages(SIZE_MAX, false), 0u) << "nothing was left out";
+}
+
+TEST_F(SweepsOfAllClasses, ALittleAtATimeOfAll) {
+  size_t bytes = 0;
+  for (size_t now; (now = FreePages(1, false)) != 0;) bytes += now;
+  EXPECT_EQ(bytes, heap_->page_heap().stats().released_in_spans);
+  // What comes free in the class before is found as well.
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    if (kSizeClasses[c].size != 4096) continue;
+    void* batch[32];
+    const size_t n = heap_->list(c).RemoveRange(batch, 15);
+    heap_->list(c).InsertRange(batch, n - 1);
+    EXPECT_NE(FreePages(1, false), 0u);
+    heap_->list(c).InsertRange(&batch[n - 1], 1);
+  }
+}
+
+TEST_F(SweepsOfAllClasses, TheSystemRefuses) {
+  FreePages(SIZE_MAX);
+  system_.Deny(FakeSystem::kRelease);
+  const SpanRelease release = heap_->ReleaseFreePagesInSpans(true, SIZE_MAX);
+  EXPECT_TRUE(release.refused);
+  EXPECT_EQ(release.bytes, 0u);
+  EXPECT_TRUE(heap_->HasUnused());
+  system_.Deny(FakeSystem::kRelease, false);
+  FreePages(SIZE_MAX);  // The rest of this sweep; what was refused comes then.
+  FreePages(SIZE_MAX);
+  EXPECT_EQ(FreePages(SIZE_MAX, false), 0u);
+  heap_->CheckInvariants();
+}
+
+TEST_F(CentralHeapTest, NothingToSweep) {
+  EXPECT_FALSE(heap_->HasUnused());
+  EXPECT_EQ(heap_->ReleaseUnused(true).objects, 0u);
+  EXPECT_EQ(heap_->ReleaseFreePagesInSpans(true, SIZE_MAX).bytes, 0u);
+  EXPECT_EQ(heap_->ReleaseFreePagesInSpans(false, SIZE_MAX).bytes, 0u);
+  EXPECT_FALSE(heap_->HasUnused());
+}
+
 TEST_F(CentralHeapTest, ForkTakesEveryLockOnce) {
   std::set<Mutex*> locks;
   heap_->ForEachForkLock([&](Mutex& mutex) {

@@ -113,11 +113,57 @@ TEST_P(TransferCacheTest, EmptySpansLeaveDespiteIt) {
   EXPECT_EQ(heap_->page_heap().stats().used, Length(0));
 }
 
+// ---- Sweeps
+
+TEST_P(TransferCacheTest, WhatWasNotNeededGoesHome) {
+  heap_->set_shared();
+  std::vector<void*> batch(room());
+  ASSERT_EQ(list().RemoveRange(batch.data(), batch.size()), batch.size());
+  Put(batch);
+  EXPECT_EQ(transfer().ReleaseUnused(), 0u) << "they have just come";
+  // Half of them were in use for a moment.
+  const size_t half = room() / 2;
+  Put(Take(half));
+  heap_->CheckInvariants();
+  EXPECT_EQ(transfer().ReleaseUnused(), room() - half);
+  EXPECT_EQ(transfer().objects(), half);
+  for (size_t i = 0; i < room(); ++i) {
+    EXPECT_EQ(list().IsFree(batch[i]), i < room() - half) << "the oldest go";
+  }
+  // More than there were came; then fewer are left.
+  std::vector<void*> more(2);
+  ASSERT_EQ(list().RemoveRange(more.data(), 2), 2u);
+  Put(more);
+  const std::vector<void*> some = Take(3);
+  heap_->CheckInvariants();
+  EXPECT_EQ(transfer().ReleaseUnused(), half - 1);
+  EXPECT_EQ(transfer().objects(), 0u);
+  EXPECT_EQ(transfer().ReleaseUnused(), 0u);
+  heap_->CheckInvariants();
+  Put(some);
+  EXPECT_EQ(transfer().ReleaseUnused(), 0u);
+  EXPECT_EQ(transfer().ReleaseUnused(), some.size());
+}
+
+TEST_P(TransferCacheTest, ASweepBeforeTheFirstUse) {
+  EXPECT_EQ(transfer().ReleaseUnused(), 0u);
+  heap_->set_shared();
+  EXPECT_EQ(transfer().ReleaseUnused(), 0u);
+  EXPECT_EQ(transfer().Flush(), 0u);
+  EXPECT_EQ(system_.calls(), 0u);
+}
+
 // Each object is with one owner at a time.
 TEST_P(TransferCacheTest, Threads) {
   heap_->set_shared();
   std::atomic<int> errors{0};
   std::vector<std::thread> threads;
+  std::atomic<bool> done{false};
+  std::thread sweeper([this, &done] {
+    for (int i = 0; !done; ++i) {
+      i % 16 == 0 ? transfer().Flush() : transfer().ReleaseUnused();
+    }
+  });
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([this, t, &errors] {
       for (size_t i = 0; i < 3000; ++i) {
@@ -132,6 +178,8 @@ TEST_P(TransferCacheTest, Threads) {
     });
   }
   for (std::thread& thread : threads) thread.join();
+  done = true;
+  sweeper.join();
   EXPECT_EQ(errors, 0);
   transfer().Flush();
   const CentralFreeListStats stats = list().stats();
