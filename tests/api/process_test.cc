@@ -163,7 +163,11 @@ class StartTest : public testing::Test {
   void TearDown() override { unsetenv("SPANMALLOC_OPTIONS"); }
 
   void* Malloc(size_t size) {
-    void* const p = Allocator::Allocate(size);
+    void* p = nullptr;
+    // Before, the thread has the cache of another heap.
+    if (current_thread_state == ThreadState::kActive) {
+      p = Allocator::Allocate(size);
+    }
     return p != nullptr ? p : allocator_->AllocateSlow(size);
   }
 
