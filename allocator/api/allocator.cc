@@ -86,10 +86,14 @@ ThreadCache* Allocator::CacheOfThread() {
   return registry_.Join();
 }
 
+// REQUIRES: the thread's cache, if it has one, has an attempt under way.
 void* Allocator::AllocateObject(size_t tag) {
   for (;;) {
     void* p;
-    if (ThreadCache* const cache = CacheOfThread()) {
+    if (SPANMALLOC_LIKELY(current_thread_state == ThreadState::kActive)) {
+      p = current_thread_cache->Refill(tag);
+    } else if (ThreadCache* const cache = CacheOfThread()) {
+      // The attempt so far was made on the cache that is nobody's.
       p = cache->Pop(tag);
       if (p == nullptr) p = cache->Refill(tag);
     } else {
@@ -99,7 +103,12 @@ void* Allocator::AllocateObject(size_t tag) {
       LookAtPeak();
       return p;
     }
-    if (!Reclaim()) return nullptr;
+    if (!Reclaim()) {
+      if (current_thread_state == ThreadState::kActive) {
+        current_thread_cache->GiveUp(tag);
+      }
+      return nullptr;
+    }
   }
 }
 
@@ -121,8 +130,8 @@ void* Allocator::AllocateLarge(size_t alignment, size_t size,
 void* Allocator::AllocateSlow(size_t size) {
   Mutex::AssertNoneHeld();
   if (size <= kMaxSmallSize) {
-    // Which may change what size has which class.
-    if (CacheOfThread() == nullptr) Configure();
+    // May change what size has which class.
+    if (current_thread_state != ThreadState::kActive) Configure();
     return AllocateObject(class_of_size.TagFor(size));
   }
   return AllocateLarge(kPageSize, size);
@@ -157,13 +166,11 @@ void Allocator::LookAtPeak() {
   }
 }
 
-// Brings home what can be brought home without other threads' help. True if
-// it is worth trying again: if the page heap has got something back.
+// Brings home what can be brought home. True if it is worth trying again: if
+// the page heap has got something back.
 bool Allocator::Reclaim() {
   const size_t free_before = central_.page_heap().stats().free.pages();
-  if (current_thread_state == ThreadState::kActive) {
-    current_thread_cache->Flush();
-  }
+  registry_.Drain(DrainScope::kAll);
   central_.ReleaseEmptySpans();
   return central_.page_heap().stats().free.pages() > free_before;
 }
@@ -176,12 +183,13 @@ void Allocator::FreeObject(size_t tag, void* p) {
     registry_.FreeDirect(ClassOfTag(tag), p);
     return;
   }
-  if (cache->Push(tag, p)) return;
-  if (cache->IsNewest(tag, p)) {
-    ReportDoubleFree(p, kSizeClasses[ClassOfTag(tag)].size);
+  // The room that was made may be gone again (ThreadCache::MakeRoom).
+  while (!cache->Push(tag, p)) {
+    if (cache->IsNewest(tag, p)) {
+      ReportDoubleFree(p, kSizeClasses[ClassOfTag(tag)].size);
+    }
+    cache->MakeRoom(tag);
   }
-  cache->MakeRoom(tag);
-  SPANMALLOC_CHECK(cache->Push(tag, p));
 }
 
 void Allocator::FreeSlow(void* p) {
@@ -281,9 +289,7 @@ bool Allocator::Owns(const void* p) const {
 }
 
 size_t Allocator::Release(size_t keep) {
-  if (current_thread_state == ThreadState::kActive) {
-    current_thread_cache->Flush();
-  }
+  registry_.Drain(DrainScope::kAll);
   central_.ReleaseEmptySpans();
   PageHeap& page_heap = central_.page_heap();
   const PageHeapStats pages = page_heap.stats();

@@ -51,7 +51,11 @@ class Allocator {
 
   // ---- What to call when those return null or false.
 
+  // REQUIRES: Allocate(size) has just returned null; that has counted a malloc,
+  // which this one carries out or takes back.
   void* AllocateSlow(size_t size);
+  // The same, and it reads as zero.
+  void* AllocateZeroedSlow(size_t size);
   void FreeSlow(void* p);
   // Aborts if `size` and `alignment` are not what p was allocated with.
   void FreeSizedSlow(void* p, size_t size, size_t alignment);
@@ -60,8 +64,6 @@ class Allocator {
 
   // REQUIRES: alignment is a power of two.
   void* AllocateAligned(size_t alignment, size_t size);
-  // Reads as zero. What Allocate cannot do.
-  void* AllocateZeroedSlow(size_t size);
   // REQUIRES: p != null, size > 0. Null leaves the block as it was.
   void* Reallocate(void* p, size_t size);
 

@@ -92,11 +92,14 @@ void CallHandler() {
   handler();
 }
 
+// After Allocator::Allocate has returned null.
 SPANMALLOC_NOINLINE void* NewSlow(size_t size) {
   for (;;) {
-    void* const p = the_allocator.AllocateSlow(size);
+    void* p = the_allocator.AllocateSlow(size);
     if (p != nullptr) return p;
     CallHandler();
+    p = Allocator::Allocate(size);
+    if (p != nullptr) return p;
   }
 }
 

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "allocator/base/check.h"
+#include "allocator/os/mutex.h"
 
 namespace spanmalloc {
 namespace {
@@ -51,7 +52,7 @@ void** ArrayAt(void* block, uint32_t offset) {
 const size_t ThreadCache::kBlockSize = kLayout.end;
 
 ThreadCache* ThreadCache::Create(void* memory, CentralHeap* central,
-                                 const CacheShare* share) {
+                                 CacheShare* share) {
   static_assert(kShortCapacity == kShortArray);
   ThreadCache* const cache = new (memory) ThreadCache(NoCache());
   cache->class_map_ = central->page_heap().class_map();
@@ -77,13 +78,52 @@ void ThreadCache::Reset() {
     slots[-1] = nullptr;
     __atomic_store_n(&info.slots, slots, __ATOMIC_RELAXED);
     SetTop(bin, slots);
-    bin.limit = slots;
+    __atomic_store_n(&bin.limit, slots, __ATOMIC_RELAXED);
     info.limit = 0;
     info.capacity = kShortArray;
     info.operations_seen = 0;
+    moved_[c].store(static_cast<uint32_t>(mallocs(c) - frees(c)),
+                    std::memory_order_relaxed);
+    operations_at_sweep_[c] = static_cast<uint32_t>(operations(c));
   }
-  limit_bytes_ = 0;
+  limit_bytes_.store(0, std::memory_order_relaxed);
   slow_steps_ = 0;
+  // A thread that a fork has left behind may have been on one.
+  on_slow_path_.store(false, std::memory_order_relaxed);
+  drained_ = false;
+}
+
+// The store and the load are the owner's half of what CacheDrainer does with
+// the gate, a barrier and on_slow_path_: at least one sees the other.
+inline void ThreadCache::Enter() {
+  for (;;) {
+    on_slow_path_.store(true, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (SPANMALLOC_LIKELY(gate_.IsOpen())) break;
+    on_slow_path_.store(false, std::memory_order_release);
+    Mutex::AssertNoneHeld();
+    gate_.Wait();
+  }
+  if (SPANMALLOC_UNLIKELY(drained_)) Settle();
+}
+
+// Makes bins that a drainer has been at what they are otherwise (T1).
+SPANMALLOC_COLD void ThreadCache::Settle() {
+  drained_ = false;
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    Bin& bin = bins_[c];
+    void** const slots = infos_[c].slots;
+    if (infos_[c].limit != 0 || bin.top == slots) continue;
+    const size_t count = static_cast<size_t>(bin.top - slots);
+    size_t nulls = 0;
+    while (nulls < count && slots[nulls] == nullptr) ++nulls;
+    const size_t left = count - nulls;
+    memmove(slots, slots + nulls, left * sizeof(void*));
+    SetTop(bin, slots + left);
+    if (left == 0) continue;
+    const uint32_t first = FirstLimit(c);
+    SetLimit(c, left > first ? static_cast<uint32_t>(left) : first);
+  }
 }
 
 void** ThreadCache::LongArray(size_t size_class) {
@@ -102,10 +142,17 @@ void ThreadCache::SetLimit(size_t size_class, uint32_t limit) {
     info.capacity = kSizeClasses[size_class].max_cached;
     SetTop(bin, slots + count);
   }
-  limit_bytes_ -= info.limit * size_t{kSizeClasses[size_class].size};
-  limit_bytes_ += limit * size_t{kSizeClasses[size_class].size};
+  const size_t before = limit_bytes_.load(std::memory_order_relaxed);
+  limit_bytes_.store(before + (size_t{limit} - size_t{info.limit}) *
+                                  kSizeClasses[size_class].size,
+                     std::memory_order_relaxed);
   info.limit = static_cast<uint16_t>(limit);
-  bin.limit = info.slots + limit;
+  __atomic_store_n(&bin.limit, info.slots + limit, __ATOMIC_RELAXED);
+  // An exchange, so that whoever takes the flag down sees the bytes of all that
+  // have put it up.
+  if (SPANMALLOC_UNLIKELY(before == 0 && limit != 0)) {
+    share_->filled.exchange(true, std::memory_order_acq_rel);
+  }
 }
 
 size_t ThreadCache::Allowance() const {
@@ -131,7 +178,9 @@ bool ThreadCache::GrowLimit(size_t size_class) {
   }
   if (old >= size.max_cached) return false;
   const uint32_t limit = old * 2 < size.max_cached ? old * 2 : size.max_cached;
-  if (limit_bytes_ + (limit - old) * size_t{size.size} > Allowance()) {
+  if (limit_bytes_.load(std::memory_order_relaxed) +
+          (limit - old) * size_t{size.size} >
+      Allowance()) {
     return false;
   }
   SetLimit(size_class, limit);
@@ -148,39 +197,56 @@ void ThreadCache::FlushOldest(size_t size_class, size_t n, Target* target) {
   target->InsertRange(slots, n);
   memmove(slots, slots + n, (count - n) * sizeof(void*));
   SetTop(bin, bin.top - n);
+  Move(size_class, size_t{0} - n);
 }
 
 void* ThreadCache::Refill(size_t tag) {
+  const SlowPath slow(this);
   const size_t size_class = ClassOfTag(tag);
-  SlowStep();
+  SlowStep(size_class);
+  Bin& bin = bins_[size_class];
   const BinInfo& info = infos_[size_class];
-  const bool first = info.limit == 0;
-  GrowLimit(size_class);
-  // The first time all that the bin may hold: many threads need no more.
-  const size_t want = first || info.limit == 1 ? info.limit : info.limit / 2;
-  const size_t got =
-      central_->transfer(size_class).RemoveRange(info.slots, want);
-  SetTop(bins_[size_class], info.slots + got);
-  return Pop(tag);
+  // It may not be empty: a drainer that borrowed the newest has put it back.
+  if (SPANMALLOC_LIKELY(bin.top == info.slots)) {
+    const bool first = info.limit == 0;
+    GrowLimit(size_class);
+    // The first time all that the bin may hold: many threads need no more.
+    const size_t want = first || info.limit == 1 ? info.limit : info.limit / 2;
+    const size_t got =
+        central_->transfer(size_class).RemoveRange(info.slots, want);
+    if (got == 0) return nullptr;
+    SetTop(bin, info.slots + got);
+    Move(size_class, got);
+  }
+  void** const top = bin.top - 1;
+  SetTop(bin, top);
+  return *top;
+}
+
+void ThreadCache::GiveUp(size_t tag) {
+  const SlowPath slow(this);
+  BinOf(tag).mallocs.Add(~uint64_t{0});
 }
 
 void ThreadCache::MakeRoom(size_t tag) {
+  const SlowPath slow(this);
   const size_t size_class = ClassOfTag(tag);
-  SlowStep();
+  SlowStep(0);
   if (bins_[size_class].top < bins_[size_class].limit) return;
   if (GrowLimit(size_class)) return;
   const uint32_t limit = infos_[size_class].limit;
   // The share shrinks when threads are added.
   const bool shrink =
-      limit_bytes_ > Allowance() && limit > FirstLimit(size_class);
+      limit_bytes_.load(std::memory_order_relaxed) > Allowance() &&
+      limit > FirstLimit(size_class);
   const uint32_t new_limit = shrink ? (limit + 1) / 2 : limit;
   FlushOldest(size_class, limit - new_limit / 2,
               &central_->transfer(size_class));
   if (shrink) SetLimit(size_class, new_limit);
 }
 
-void ThreadCache::SlowStep() {
-  if (kAssertLevel >= 2) CheckInvariants();
+void ThreadCache::SlowStep(size_t class_of_attempt) {
+  if (kAssertLevel >= 2) CheckInvariants(class_of_attempt);
   if (++slow_steps_ >= kStepsBetweenLooks) {
     slow_steps_ = 0;
     EmptyIdleBins();
@@ -189,18 +255,29 @@ void ThreadCache::SlowStep() {
 
 void ThreadCache::EmptyIdleBins() {
   for (size_t c = 1; c < kNumClasses; ++c) {
-    const uint32_t operations = static_cast<uint32_t>(mallocs(c) + frees(c));
+    const uint32_t now = static_cast<uint32_t>(operations(c));
     BinInfo& info = infos_[c];
-    if (operations == info.operations_seen && info.limit != 0) {
+    if (now == info.operations_seen && info.limit != 0) {
       FlushOldest(c, static_cast<size_t>(bins_[c].top - info.slots),
                   &central_->list(c));
       SetLimit(c, 0);
     }
-    info.operations_seen = operations;
+    info.operations_seen = now;
   }
 }
 
 void ThreadCache::Flush() {
+  const SlowPath slow(this);
+  FlushBins();
+}
+
+void ThreadCache::Empty() {
+  const SlowPath slow(this);
+  FlushBins();
+  for (size_t c = 1; c < kNumClasses; ++c) SetLimit(c, 0);
+}
+
+void ThreadCache::FlushBins() {
   for (size_t c = 1; c < kNumClasses; ++c) {
     const size_t count = static_cast<size_t>(bins_[c].top - infos_[c].slots);
     if (count != 0) FlushOldest(c, count, &central_->list(c));
@@ -208,30 +285,39 @@ void ThreadCache::Flush() {
 }
 
 size_t ThreadCache::cached_objects(size_t size_class) const {
-  void** const top = __atomic_load_n(&bins_[size_class].top, __ATOMIC_RELAXED);
-  void** const slots =
-      __atomic_load_n(&infos_[size_class].slots, __ATOMIC_RELAXED);
-  const size_t count = static_cast<size_t>(top - slots);
+  const uint32_t count = ObjectsAtRest(size_class);
   return count <= kSizeClasses[size_class].max_cached ? count : 0;
 }
 
-void ThreadCache::CheckInvariants() const {
+void ThreadCache::CheckInvariants(size_t class_of_attempt) const {
   size_t limit_bytes = 0;
   for (size_t c = 1; c < kNumClasses; ++c) {
     const Bin& bin = bins_[c];
     const BinInfo& info = infos_[c];
+    void** const limit = LoadUnlocked(&bin.limit);
     SPANMALLOC_CHECK(info.slots[-1] == nullptr);
-    SPANMALLOC_CHECK(info.slots <= bin.top && bin.top <= bin.limit);
-    SPANMALLOC_CHECK(bin.limit == info.slots + info.limit);
+    SPANMALLOC_CHECK(info.slots <= bin.top);
+    SPANMALLOC_CHECK(bin.top <= info.slots + info.capacity);
+    SPANMALLOC_CHECK(limit == info.slots + info.limit);
     SPANMALLOC_CHECK(info.limit <= info.capacity);
-    for (void** slot = info.slots; slot < bin.top; ++slot) {
-      const uintptr_t p = reinterpret_cast<uintptr_t>(*slot);
-      SPANMALLOC_CHECK(kSizeClasses[c].StartsObject(
-          static_cast<uint32_t>(p % kSmallSpanSize)));
+    void** first = info.slots;
+    while (first < bin.top && LoadUnlocked(first) == nullptr) ++first;
+    if (bin.top > limit) {
+      SPANMALLOC_CHECK(info.limit == 0 && drained_);
+    } else {
+      SPANMALLOC_CHECK(first == info.slots);
     }
+    for (void** slot = first; slot < bin.top; ++slot) {
+      const uintptr_t p = reinterpret_cast<uintptr_t>(LoadUnlocked(slot));
+      SPANMALLOC_CHECK(p != 0 &&
+                       kSizeClasses[c].StartsObject(
+                           static_cast<uint32_t>(p % kSmallSpanSize)));
+    }
+    SPANMALLOC_CHECK(static_cast<uint32_t>(bin.top - first) ==
+                     ObjectsAtRest(c) + (c == class_of_attempt ? 1 : 0));
     limit_bytes += info.limit * size_t{kSizeClasses[c].size};
   }
-  SPANMALLOC_CHECK(limit_bytes == limit_bytes_);
+  SPANMALLOC_CHECK(limit_bytes == limit_bytes_.load(std::memory_order_relaxed));
 }
 
 }  // namespace spanmalloc

@@ -2,7 +2,8 @@
 //
 // Place:    malloc, free -> [ThreadCache] -> CentralFreeList
 // Purpose:  Serve almost every call with a handful of instructions and no lock.
-// Not here: which threads have one, and when (thread_registry.h).
+// Not here: which threads have one, and when (thread_registry.h); how the
+//           objects of idle threads go home (cache_drainer.h).
 //
 // For each size class a bin: an array of pointers to free objects, used as a
 // stack. Nothing is written into the objects. The hot half of a bin (Bin) is
@@ -27,13 +28,29 @@
 // full bin gives back its older half, for other threads to take.
 // Bins that were not used for a while are emptied.
 //
-// Concurrency: used by its owner only; counters may be read by anyone.
+// Counts. A malloc is counted before the bin is looked into. So an attempt that
+// finds the bin empty is under way until Refill or GiveUp ends it; and a bin
+// that is at rest says so:
+//
+//   top - slots == moved + frees - mallocs        (modulo 2^32)
+//
+// where `moved` is what slow steps and drainers have put in, less what they
+// have taken out. While an operation is under way the left side is one more.
+//
+// Concurrency: used by its owner, and by a drainer at moments when the owner
+//   is on no slow path and waits before the next one; counters may be read by
+//   anyone.
 // Invariants (CheckInvariants)
-//   T1  slots <= top <= limit <= slots + the array's capacity.
+//   T1  slots <= top <= limit <= slots + the array's capacity. After a drainer
+//       was there: limit == slots; the lowest slots are null; the rest is what
+//       the owner pushed just then. The next slow step settles it.
 //   T2  the slots below top hold distinct objects of the class.
 //   T3  limit_bytes_ is the sum of limit * size.
+//   T4  the equation above, without the nulls of T1.
 // Cost:    malloc 18 instructions, free 24, entry points included.
-// Failure: Refill returns null if the central list has nothing.
+// Failure: Refill returns null if the central list has nothing. A block that is
+//   freed twice in a row is refused the second time, unless a drainer has just
+//   borrowed it: then it is found when it comes home.
 #ifndef SPANMALLOC_ALLOCATOR_THREAD_THREAD_CACHE_H_
 #define SPANMALLOC_ALLOCATOR_THREAD_THREAD_CACHE_H_
 
@@ -43,8 +60,10 @@
 
 #include "allocator/base/annotations.h"
 #include "allocator/base/owner_counter.h"
+#include "allocator/base/unlocked.h"
 #include "allocator/central/central_heap.h"
 #include "allocator/central/size_classes.h"
+#include "allocator/os/gate.h"
 
 namespace spanmalloc {
 
@@ -52,6 +71,8 @@ namespace spanmalloc {
 struct CacheShare {
   std::atomic<size_t> bytes;  // What each cache may hold at most.
   std::atomic<size_t> threads{1};
+  // Set by a cache that had no room for anything when it makes some.
+  std::atomic<bool> filled{false};
 };
 
 class alignas(kCacheLineSize) ThreadCache {
@@ -63,16 +84,18 @@ class alignas(kCacheLineSize) ThreadCache {
   // A cache in `memory`, which has kBlockSize bytes. `share` is read at every
   // slow step.
   static ThreadCache* Create(void* memory, CentralHeap* central,
-                             const CacheShare* share);
+                             CacheShare* share);
   static const size_t kBlockSize;
 
   // Makes it as it was when it was created, for another thread; but the counts
   // of mallocs and frees go on. What it held is forgotten.
+  // REQUIRES: no drainer is there.
   void Reset();
 
   // ---- Hot path
 
-  // An object of at least `size` bytes, or null.
+  // An object of at least `size` bytes, or null: if the size is small, an
+  // attempt is then under way, as after Pop.
   SPANMALLOC_ALWAYS_INLINE void* Allocate(size_t size) {
     if (SPANMALLOC_UNLIKELY(size > kMaxSmallSize)) return nullptr;
     return Pop(class_of_size.TagFor(size));
@@ -120,15 +143,16 @@ class alignas(kCacheLineSize) ThreadCache {
            &GuestBinOf(bin) == &BinOf(wanted) && PushTo(BinOf(wanted), p);
   }
 
-  // Pops an object of the class, or null.
+  // Pops an object of the class, or null: then the attempt is counted and under
+  // way, until Refill or GiveUp.
   SPANMALLOC_ALWAYS_INLINE void* Pop(size_t tag) {
     Bin& bin = BinOf(tag);
+    bin.mallocs.Increment();
+    // Who finds the object gone finds it counted (cache_drainer.h).
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     void** const top = bin.top;
-    void* const object = top[-1];
-    if (SPANMALLOC_LIKELY(object != nullptr)) {
-      SetTop(bin, top - 1);
-      bin.mallocs.Increment();
-    }
+    void* const object = LoadUnlocked(top - 1);
+    if (SPANMALLOC_LIKELY(object != nullptr)) SetTop(bin, top - 1);
     return object;
   }
 
@@ -144,22 +168,33 @@ class alignas(kCacheLineSize) ThreadCache {
 
   // ---- Slow path
 
-  // Fetches objects of an empty bin's class and pops one; null if there are
-  // none.
+  // Ends the attempt that is under way: fetches objects of an empty bin's class
+  // and takes one. Null, with the attempt still under way, if there are none.
   void* Refill(size_t tag);
 
-  // Makes room in a full bin.
+  // Ends the attempt that is under way without an object; its count is taken
+  // back.
+  void GiveUp(size_t tag);
+
+  // Makes room in a full bin. A drainer may come right after it and take that
+  // away again.
   void MakeRoom(size_t tag);
 
   // True if p is the object that was pushed last.
-  bool IsNewest(size_t tag, const void* p) { return BinOf(tag).top[-1] == p; }
+  bool IsNewest(size_t tag, const void* p) {
+    return LoadUnlocked(BinOf(tag).top - 1) == p;
+  }
 
   // Sends all objects home to their spans.
   void Flush();
 
+  // The same, and lets the bins begin anew: it is as if drained.
+  void Empty();
+
   // ---- Anyone
 
-  // Both counts are monotone, and outlive the thread.
+  // Both counts are monotone, but for attempts that are given up, and outlive
+  // the thread.
   uint64_t mallocs(size_t size_class) const {
     return bins_[size_class].mallocs.Get();
   }
@@ -168,12 +203,20 @@ class alignas(kCacheLineSize) ThreadCache {
   }
   // Objects in the bin; a snapshot that may be off by what happens meanwhile.
   size_t cached_objects(size_t size_class) const;
+  // False if no bin has room: nothing is cached, but for what a push was about
+  // to bring when a drainer left.
+  bool holds() const {
+    return limit_bytes_.load(std::memory_order_relaxed) != 0;
+  }
 
-  // REQUIRES: called by the owner, or the owner is quiet.
-  void CheckInvariants() const;
+  // REQUIRES: called by the owner, or the owner is quiet; no drainer is there,
+  // no attempt under way.
+  void CheckInvariants() const { CheckInvariants(0); }
 
  private:
   friend struct StatLayout;
+  friend class CacheDrainer;
+  friend class ThreadCachePeer;  // Of the tests.
   struct Bin {
     void** top;
     void** limit;
@@ -231,25 +274,61 @@ class alignas(kCacheLineSize) ThreadCache {
   }
   static SPANMALLOC_ALWAYS_INLINE bool PushTo(Bin& bin, void* p) {
     void** const top = bin.top;
-    if (SPANMALLOC_UNLIKELY(top >= bin.limit) ||
-        SPANMALLOC_UNLIKELY(top[-1] == p)) {
+    if (SPANMALLOC_UNLIKELY(top >= LoadToCompare(&bin.limit)) ||
+        SPANMALLOC_UNLIKELY(LoadToCompare(top - 1) == p)) {
       return false;
     }
-    *top = p;
+    StoreUnlocked(top, p);
     SetTop(bin, top + 1);
+    // Who finds it counted finds it there.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     bin.frees.Increment();
     return true;
   }
 
-  // Others read it meanwhile (cached_objects).
+  // Drainers read it meanwhile.
   static SPANMALLOC_ALWAYS_INLINE void SetTop(Bin& bin, void** top) {
     __atomic_store_n(&bin.top, top, __ATOMIC_RELAXED);
   }
+
+  // A scope on a slow path of the owner's, in which no drainer is there.
+  class SlowPath {
+   public:
+    explicit SlowPath(ThreadCache* cache) : cache_(cache) { cache->Enter(); }
+    ~SlowPath() {
+      cache_->on_slow_path_.store(false, std::memory_order_release);
+    }
+    SlowPath(const SlowPath&) = delete;
+    SlowPath& operator=(const SlowPath&) = delete;
+
+   private:
+    ThreadCache* const cache_;
+  };
+  void Enter();
+  void Settle();
+  void FlushBins();
+  // What `moved` is at rest without nulls; and counts objects that come or go
+  // otherwise than by malloc and free.
+  uint32_t ObjectsAtRest(size_t size_class) const {
+    return moved_[size_class].load(std::memory_order_relaxed) +
+           static_cast<uint32_t>(frees(size_class) - mallocs(size_class));
+  }
+  void Move(size_t size_class, size_t n) {
+    std::atomic<uint32_t>& moved = moved_[size_class];
+    moved.store(
+        moved.load(std::memory_order_relaxed) + static_cast<uint32_t>(n),
+        std::memory_order_relaxed);
+  }
+  // Mallocs and frees, which tells whether anything happened.
+  uint64_t operations(size_t size_class) const {
+    return mallocs(size_class) + frees(size_class);
+  }
+  void CheckInvariants(size_t class_of_attempt) const;
   bool GrowLimit(size_t size_class);
   void SetLimit(size_t size_class, uint32_t limit);
   template <typename Target>
   void FlushOldest(size_t size_class, size_t n, Target* target);
-  void SlowStep();
+  void SlowStep(size_t class_of_attempt);
   void EmptyIdleBins();
   size_t Allowance() const;
   static constexpr uint32_t FirstLimit(size_t size_class) {
@@ -262,9 +341,17 @@ class alignas(kCacheLineSize) ThreadCache {
   BinInfo infos_[kNumClasses];
   ClassMap class_map_;  // A copy, so that one register reaches all of it.
   CentralHeap* central_ = nullptr;
-  const CacheShare* share_ = nullptr;
-  size_t limit_bytes_ = 0;
+  CacheShare* share_ = nullptr;
+  std::atomic<size_t> limit_bytes_{0};
   uint32_t slow_steps_ = 0;
+
+  // Between the owner and drainers.
+  std::atomic<bool> on_slow_path_{false};
+  bool drained_ = false;  // Some bins may have nulls.
+  Gate gate_;             // To the slow paths.
+  std::atomic<uint32_t> moved_[kNumClasses] = {};
+  // The drainers' alone: mallocs + frees at the last sweep, modulo.
+  uint32_t operations_at_sweep_[kNumClasses] = {};
 
  public:
   // Links of ThreadRegistry: among the caches of living threads, or in `next`
@@ -272,6 +359,7 @@ class alignas(kCacheLineSize) ThreadCache {
   ThreadCache* next = nullptr;
   ThreadCache* prev = nullptr;
   ThreadCache* next_of_all = nullptr;
+  bool serving = false;  // Has a thread; under the registry's lock.
 };
 
 // What an empty bin of a cache that has no arrays points behind.

@@ -1,16 +1,16 @@
 #include "allocator/thread/thread_registry.h"
 
 #include "allocator/base/check.h"
+#include "allocator/os/thread_barrier.h"
 
 namespace spanmalloc {
 namespace {
 
-SPANMALLOC_CONSTINIT const ThreadCache no_cache{ThreadCache::NoCache()};
+SPANMALLOC_CONSTINIT ThreadCache no_cache{ThreadCache::NoCache()};
 
 }  // namespace
 
-SPANMALLOC_THREAD_LOCAL ThreadCache* current_thread_cache =
-    const_cast<ThreadCache*>(&no_cache);
+SPANMALLOC_THREAD_LOCAL ThreadCache* current_thread_cache = &no_cache;
 SPANMALLOC_THREAD_LOCAL ThreadState current_thread_state = ThreadState::kNone;
 
 void ThreadRegistry::ShareAgain() {
@@ -43,6 +43,7 @@ ThreadCache* ThreadRegistry::Join() {
     cache = NewCache();
     if (cache == nullptr) return nullptr;
     caches_.PushFront(cache);
+    cache->serving = true;
     const size_t threads = threads_.load(std::memory_order_relaxed) + 1;
     threads_.store(threads, std::memory_order_relaxed);
     if (threads == 2) central_->set_shared();
@@ -77,6 +78,7 @@ ThreadCache* ThreadRegistry::NewCache() {
 
 void ThreadRegistry::Recycle(ThreadCache* cache) {
   caches_.Remove(cache);
+  cache->serving = false;
   threads_.store(threads_.load(std::memory_order_relaxed) - 1,
                  std::memory_order_relaxed);
   cache->next = free_caches_;
@@ -86,12 +88,47 @@ void ThreadRegistry::Recycle(ThreadCache* cache) {
 void ThreadRegistry::Leave() {
   ThreadCache* const cache = current_thread_cache;
   SPANMALLOC_ASSERT(current_thread_state == ThreadState::kActive);
-  current_thread_cache = const_cast<ThreadCache*>(&no_cache);
+  current_thread_cache = &no_cache;
   current_thread_state = ThreadState::kExited;
   MutexLock lock(&lock_);
   cache->Flush();
   Recycle(cache);
   ShareAgain();
+}
+
+DrainResult ThreadRegistry::Drain(DrainScope scope) {
+  DrainResult result;
+  // Before anything is looked at, so that what comes meanwhile puts it up
+  // again.
+  share_.filled.exchange(false, std::memory_order_acq_rel);
+  if (!ThreadBarrier() && !(PrepareThreadBarrier() && ThreadBarrier())) {
+    if (scope == DrainScope::kAll) FlushCurrent();
+    result.caches_left = threads_.load(std::memory_order_relaxed);
+  } else {
+    // The list only grows, so the place in it is good without the lock.
+    ThreadCache* cache = all_caches_.load(std::memory_order_acquire);
+    while (cache != nullptr) {
+      MutexLock lock(&lock_);
+      CacheDrainer batch(central_, scope, &result);
+      for (size_t looks = 0; cache != nullptr && looks < kMostLooks; ++looks) {
+        if (cache->serving && !batch.Add(cache)) break;
+        cache = cache->next_of_all;
+      }
+      if (batch.empty()) continue;
+      batch.Take(ThreadBarrier());
+      batch.Finish(ThreadBarrier());
+    }
+  }
+  if (result.caches_left != 0) {
+    share_.filled.store(true, std::memory_order_relaxed);
+  }
+  return result;
+}
+
+void ThreadRegistry::FlushCurrent() {
+  if (current_thread_state == ThreadState::kActive) {
+    current_thread_cache->Empty();
+  }
 }
 
 void* ThreadRegistry::AllocateDirect(size_t size_class) {

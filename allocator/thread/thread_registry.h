@@ -6,7 +6,9 @@
 //
 // States of a thread (ThreadState)
 //   kNone     has not allocated yet. Its cache pointer is the cache that has
-//             nothing, so the first call ends in Join.
+//             nothing, so the first call ends in Join. That cache is
+//             everybody's: what is counted in it is nobody's malloc and is
+//             never read.
 //   kActive   has a cache of its own.
 //   kExited   has handed it back. Destructors that run later still allocate
 //             and free: one object at a time, at the central lists.
@@ -32,6 +34,7 @@
 #include "allocator/central/central_heap.h"
 #include "allocator/os/mutex.h"
 #include "allocator/os/thread_exit.h"
+#include "allocator/thread/cache_drainer.h"
 #include "allocator/thread/thread_cache.h"
 
 namespace spanmalloc {
@@ -68,12 +71,30 @@ class ThreadRegistry {
   // Takes the calling thread's cache back. REQUIRES: the state is kActive.
   void Leave() LOCKS_EXCLUDED(lock_);
 
+  // Sends home what threads' caches hold, the caller's own among them. From any
+  // thread, with a cache or without. Where the system has no barrier on all
+  // threads, kAll empties the caller's own cache and kIdle does nothing.
+  // REQUIRES: the caller holds no lock of ours and is on no slow path.
+  DrainResult Drain(DrainScope scope) LOCKS_EXCLUDED(lock_);
+
+  // Whether a Drain may find something: false only if nothing has been cached
+  // since one that left nothing.
+  bool HasCached() const {
+    return share_.filled.load(std::memory_order_relaxed);
+  }
+
+  // Sends home what the calling thread's cache holds. For a thread that knows
+  // that it will be idle.
+  void FlushCurrent();
+
   // One object for a thread without a cache; null if there is no memory.
   void* AllocateDirect(size_t size_class);
   void FreeDirect(size_t size_class, void* p);
 
   // Adds up all threads, without a lock. Exact when they are quiet. Always: no
-  // class has more frees than mallocs, and no count is below an earlier one.
+  // class has more frees than mallocs. A malloc that is under way may be
+  // counted already; if it finds no memory that is taken back, and but for this
+  // no count is below an earlier one.
   void Sum(ThreadCounts* counts) const;
 
   // In the child of a fork: only the calling thread has gone on. What the
@@ -88,6 +109,8 @@ class ThreadRegistry {
   friend struct StatLayout;
   static constexpr size_t kDefaultCacheBytes = 32 << 20;
   static constexpr size_t kMinShare = 128 << 10;
+  // Caches that a drainer looks at before it lets go of the lock.
+  static constexpr size_t kMostLooks = 256;
 
   ThreadCache* NewCache() REQUIRES(lock_);
   void Recycle(ThreadCache* cache) REQUIRES(lock_);

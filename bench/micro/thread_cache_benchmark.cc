@@ -34,7 +34,7 @@ namespace spanmalloc {
 namespace {
 
 CentralHeap heap(&kLinuxMemory);
-const CacheShare share{size_t{1} << 30};
+CacheShare share{size_t{1} << 30};
 
 class Cache {
  public:
@@ -83,7 +83,7 @@ class Cache {
 void PushPop(benchmark::State& state) {
   Cache cache;
   const size_t tag = class_of_size.TagFor(64);
-  cache->Push(tag, cache->Refill(tag));
+  cache.Free(cache.Allocate(64), 64);
   for (auto _ : state) {
     void* const p = cache->Pop(tag);
     benchmark::DoNotOptimize(p);

@@ -44,6 +44,7 @@ TEST_F(MemStatsTest, OneObject) {
   threads_->Join();
   const size_t tag = class_of_size.TagFor(300);
   const SizeClass& info = kSizeClasses[ClassOfTag(tag)];
+  ASSERT_EQ(current_thread_cache->Pop(tag), nullptr);
   void* const p = current_thread_cache->Refill(tag);
   ASSERT_NE(p, nullptr);
   const MemStats stats = Read();

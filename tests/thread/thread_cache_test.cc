@@ -39,8 +39,26 @@ class ThreadCacheTest : public testing::Test {
   size_t Cached(size_t size) { return cache_->cached_objects(ClassOf(size)); }
 
   void* Malloc(size_t size) {
-    void* const p = cache_->Allocate(size);
-    return p != nullptr ? p : cache_->Refill(TagFor(size));
+    void* p = cache_->Allocate(size);
+    if (p == nullptr) p = cache_->Refill(TagFor(size));
+    if (p == nullptr) cache_->GiveUp(TagFor(size));
+    return p;
+  }
+  // What the bin has, or null.
+  void* Pop(size_t tag) {
+    void* const p = cache_->Pop(tag);
+    if (p == nullptr) cache_->GiveUp(tag);
+    return p;
+  }
+  // A miss, with the bin empty or not.
+  void* Refill(size_t tag) {
+    if (void* const p = cache_->Pop(tag)) {
+      heap_->list(ClassOfTag(tag)).InsertRange(&p, 1);
+      while (void* const q = cache_->Pop(tag)) {
+        heap_->list(ClassOfTag(tag)).InsertRange(&q, 1);
+      }
+    }
+    return cache_->Refill(tag);
   }
   void Free(size_t size, void* p) {
     if (cache_->Free(p)) return;
@@ -120,7 +138,7 @@ TEST(NoCache, MissesAndRefusesEverything) {
 
 TEST_F(ThreadCacheTest, StartsEmpty) {
   for (size_t c = 1; c < kNumClasses; ++c) {
-    EXPECT_EQ(cache_->Pop(TagOfClass(c)), nullptr);
+    EXPECT_EQ(Pop(TagOfClass(c)), nullptr);
     EXPECT_EQ(cache_->cached_objects(c), 0u);
     EXPECT_EQ(cache_->mallocs(c), 0u);
     EXPECT_EQ(cache_->frees(c), 0u);
@@ -183,7 +201,7 @@ TEST_F(ThreadCacheTest, LimitsGrowWhenFull) {
   }
   // All in order, also across the move to the long array.
   for (; !pushed.empty(); pushed.pop_back()) {
-    ASSERT_EQ(cache_->Pop(TagFor(64)), pushed.back());
+    ASSERT_EQ(Pop(TagFor(64)), pushed.back());
   }
 }
 
@@ -273,9 +291,7 @@ TEST_F(ThreadCacheTest, OnlyFullBinsFeedTheTransferCache) {
   cache_->Flush();
   EXPECT_EQ(transfer.objects(), passed);
   EXPECT_TRUE(IsCentral(48, pushed.back()));
-  while (cache_->Pop(TagFor(48)) != nullptr) {
-  }
-  EXPECT_EQ(cache_->Refill(TagFor(48)), pushed[passed - 1]) << "newest first";
+  EXPECT_EQ(Refill(TagFor(48)), pushed[passed - 1]) << "newest first";
 }
 
 TEST_F(ThreadCacheTest, LimitsShrinkWhenTheShareDoes) {
@@ -283,7 +299,7 @@ TEST_F(ThreadCacheTest, LimitsShrinkWhenTheShareDoes) {
   cache_->Flush();
   share_.bytes = 0;
   for (size_t limit = grown; limit > kFirstLimit; limit /= 2) {
-    while (cache_->Pop(TagFor(48)) != nullptr) {
+    while (Pop(TagFor(48)) != nullptr) {
     }
     const std::vector<void*> pushed = Fill(48);
     ASSERT_EQ(pushed.size(), limit);
@@ -402,7 +418,7 @@ TEST_F(ThreadCacheTest, IdleBinsAreEmptied) {
   // Each is a slow step: the class has two objects at most.
   size_t steps = 0;
   for (; Cached(64) == cached && steps < 10000; ++steps) {
-    void* const p = cache_->Refill(TagFor(kMaxSmallSize));
+    void* const p = Refill(TagFor(kMaxSmallSize));
     heap_->list(ClassOf(kMaxSmallSize)).InsertRange(&p, 1);
   }
   EXPECT_GE(steps, 500u);
@@ -421,7 +437,7 @@ TEST_F(ThreadCacheTest, UsedBinsAreNotEmptied) {
   for (int steps = 0; steps < 4000; ++steps) {
     EXPECT_EQ(Malloc(64), p);
     Free(64, p);
-    void* const q = cache_->Refill(TagFor(kMaxSmallSize));
+    void* const q = Refill(TagFor(kMaxSmallSize));
     heap_->list(ClassOf(kMaxSmallSize)).InsertRange(&q, 1);
   }
   EXPECT_EQ(Cached(64), cached);
@@ -433,8 +449,7 @@ TEST_F(ThreadCacheTest, RefillWithoutMemory) {
   system_.FailFrom(1);
   while (void* const p = Malloc(32768)) all.push_back(p);
   EXPECT_GT(all.size(), 100u);
-  EXPECT_EQ(cache_->Refill(TagFor(32768)), nullptr);
-  EXPECT_EQ(cache_->Refill(TagFor(16)), nullptr);
+  EXPECT_EQ(Malloc(16), nullptr);
   Check();
   EXPECT_EQ(cache_->mallocs(ClassOf(32768)), all.size() + 1);
   for (void* p : all) Free(32768, p);

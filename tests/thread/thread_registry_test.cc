@@ -33,9 +33,10 @@ class ThreadRegistryTest : public testing::Test {
     return p != nullptr ? p : current_thread_cache->Refill(Tag());
   }
   static void Free(void* p) {
-    if (current_thread_cache->Push(Tag(), p)) return;
-    current_thread_cache->MakeRoom(Tag());
-    EXPECT_TRUE(current_thread_cache->Push(Tag(), p));
+    while (!current_thread_cache->Push(Tag(), p)) {
+      EXPECT_FALSE(current_thread_cache->IsNewest(Tag(), p));
+      current_thread_cache->MakeRoom(Tag());
+    }
   }
 
   std::unique_ptr<ThreadCounts> Sum() {
