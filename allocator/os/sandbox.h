@@ -15,10 +15,10 @@
 //
 // The question is itself a system call, prctl(PR_GET_SECCOMP), and a filter may
 // kill for that one too: then the program ends with SIGSYS as it would for the
-// call that was to be averted. Strict mode (SECCOMP_SET_MODE_STRICT) kills for
-// every call but read, write and exit, so nobody ever sees it; such a program
-// cannot get memory from the system either. So ask only when a call of that
-// kind is really due, not in every malloc.
+// call that was to be averted. Strict mode (SECCOMP_SET_MODE_STRICT) kills the
+// thread for every call but read, write and exit, so nobody ever sees it; such
+// a thread cannot get memory from the system either. So ask only when a call of
+// that kind is really due, not in every malloc.
 //
 // Concurrency: Start before the others; Changed from any thread.
 // Cost:        one system call where there is no filter. With one there at the

@@ -87,6 +87,7 @@ TEST_F(CgroupTest, V2Container) {
   // What lies above the mount is no group.
   Write("/sys/fs/cgroup/memory.max", "max\n");
   Write("/sys/fs/memory.max", "1\n");
+  Write("/sys/fs/cgrou/memory.max", "1\n");
   Write("/memory.max", "1\n");
   EXPECT_EQ(Limit(), 4096u);
 }

@@ -181,8 +181,10 @@ void Handler(int signal) {
 TEST(ParkingSpotTest, ASignalHandlerWakes) {
   ParkingSpot spot;
   spot_of_handler = &spot;
-  signal(SIGUSR1, Handler);
-  signal(SIGUSR2, Handler);
+  struct sigaction action = {};  // Without SA_RESTART.
+  action.sa_handler = Handler;
+  sigaction(SIGUSR1, &action, nullptr);
+  sigaction(SIGUSR2, &action, nullptr);
   Sleeper sleeper(&spot, kForEver);
   sleeper.AwaitSleep();
   sleeper.Interrupt(SIGUSR2);
