@@ -7,33 +7,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "allocator/os/small_file.h"
 #include "allocator/os/system_info.h"
 
 namespace spanmalloc {
 namespace {
 
 using Number = ProcessInfo::Number;
-
-// Up to `size` - 1 bytes and a zero. False if there are none.
-bool ReadText(const char* path, char* text, size_t size) {
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  const ssize_t length = read(fd, text, size - 1);
-  close(fd);
-  if (length <= 0) return false;
-  text[length] = '\0';
-  return true;
-}
-
-bool ParseDecimal(const char** text, uint64_t* value) {
-  const char* at = *text;
-  uint64_t n = 0;
-  for (; *at >= '0' && *at <= '9'; ++at) n = n * 10 + uint64_t(*at - '0');
-  if (at == *text) return false;
-  *text = at;
-  *value = n;
-  return true;
-}
 
 // The system's start, in seconds since 1970: the line "btime <n>" of
 // /proc/stat, some of whose lines are as long as the machine is large.
@@ -138,7 +118,7 @@ ProcessInfo ReadProcessInfo() {
   char text[1024];
   ProcessStat stat;
   const long ticks = sysconf(_SC_CLK_TCK);
-  if (ticks > 0 && ReadText("/proc/self/stat", text, sizeof(text)) &&
+  if (ticks > 0 && ReadSmallFile("/proc/self/stat", text, sizeof(text)) &&
       ParseProcessStat(text, &stat)) {
     const uint64_t per_second = static_cast<uint64_t>(ticks);
     info.cpu_hundredths = {

@@ -1,14 +1,13 @@
 #include "allocator/os/system_info.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "allocator/base/annotations.h"
+#include "allocator/os/small_file.h"
 
 namespace spanmalloc {
 
@@ -24,18 +23,11 @@ size_t AddressSpaceLimit() {
 }
 
 HugePageMode TransparentHugePages() {
-  const int saved_errno = errno;
   char text[64];
-  ssize_t length = -1;
-  const int fd =
-      open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    length = read(fd, text, sizeof(text) - 1);
-    close(fd);
+  if (!ReadSmallFile("/sys/kernel/mm/transparent_hugepage/enabled", text,
+                     sizeof(text))) {
+    return HugePageMode::kNever;
   }
-  errno = saved_errno;
-  if (length <= 0) return HugePageMode::kNever;
-  text[length] = '\0';
   if (strstr(text, "[always]") != nullptr) return HugePageMode::kAlways;
   if (strstr(text, "[madvise]") != nullptr) return HugePageMode::kMadvise;
   return HugePageMode::kNever;

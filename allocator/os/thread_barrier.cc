@@ -1,26 +1,29 @@
 #include "allocator/os/thread_barrier.h"
 
-#include <errno.h>
-#include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "allocator/os/errno_saver.h"
 
 namespace spanmalloc {
 namespace {
 
+// <linux/membarrier.h> has them since Linux 4.14, which is younger than some
+// systems that we are compiled on.
+constexpr int kPrivateExpedited = 1 << 3;
+constexpr int kRegisterPrivateExpedited = 1 << 4;
+
 bool Membarrier(int command) {
-  const int saved_errno = errno;
-  const bool done = syscall(SYS_membarrier, command, 0, 0) == 0;
-  errno = saved_errno;
-  return done;
+  ErrnoSaver errno_saver;
+  // Compilers must not move accesses over it, and don't: it is a call of a
+  // function that they cannot see.
+  return syscall(SYS_membarrier, command, 0, 0) == 0;
 }
 
 }  // namespace
 
-bool PrepareThreadBarrier() {
-  return Membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
-}
+bool PrepareThreadBarrier() { return Membarrier(kRegisterPrivateExpedited); }
 
-bool ThreadBarrier() { return Membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED); }
+bool ThreadBarrier() { return Membarrier(kPrivateExpedited); }
 
 }  // namespace spanmalloc
