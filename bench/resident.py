@@ -11,7 +11,7 @@ Method:  Each program of resident/ runs once a round under every allocator, and
          looks at its own RSS. They mostly wait, some for six minutes, so many run
          beside each other; two work at a time (resident_execution.py). The
          figures are those of memory; only the row server_unlimited, which runs
-         while all others wait, says something of speed.
+         several times while all others wait, says something of speed.
 Full:    About half an hour for ten allocators and 16 jobs. --quick leaves out the
          point after six minutes, and its server runs for a quarter of the time: 8
          minutes.
@@ -117,7 +117,9 @@ def write_reports(arguments, header, records, interrupted):
     """report.txt, also to standard output, and report.html; the exit status."""
     wanted = header["configuration"]
     rows = [row for row in resident_rows.rows(wanted["quick"]) if row.name in wanted["rows"]]
-    notes = describe(header, max((record["round"] for record in records), default=0), interrupted)
+    runs = {row.name: row.runs for row in rows}
+    rounds = max((-(-record["round"] // runs[record["row"]]) for record in records), default=0)
+    notes = describe(header, rounds, interrupted)
     table = resident_report.Table(records, rows, list(wanted["allocators"]), arguments.subject)
     text = "\n".join(notes + [""] + resident_report.text_lines(table)) + "\n"
     run.write_file(arguments, "report.txt", text)
@@ -138,12 +140,18 @@ def cells_left(rounds, rows, allocators, records):
     """What the journal does not hold yet, as (round, row, allocator).
 
     Rows that may take much memory come first, while there is most of it, and those
-    that want to be alone last, when the machine is idle.
+    that want to be alone last, when the machine is idle. Allocators take turns in
+    being the first.
     """
     rows = sorted(rows, key=lambda row: (row.alone, -row.mebibytes))
     done = {(record["round"], record["row"], record["allocator"]) for record in records}
-    return [(number, row, allocator) for number in range(1, rounds + 1) for row in rows
-            for allocator in allocators if (number, row.name, allocator.name) not in done]
+    cells = []
+    for row in rows:
+        for number in range(1, rounds * row.runs + 1):
+            first = (number - 1) % len(allocators)
+            cells += [(number, row, allocator)
+                      for allocator in allocators[first:] + allocators[:first]]
+    return [cell for cell in cells if (cell[0], cell[1].name, cell[2].name) not in done]
 
 
 def measure_all(arguments, allocators, log):

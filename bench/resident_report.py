@@ -1,7 +1,7 @@
 """The records of resident.py as a table of text, and as an HTML page with curves.
 
-Figure: what stands for a line of a row under an allocator: the median of all runs
-    without a problem.
+Figure: what stands for a line of a row under an allocator: of all runs without a
+    problem the median, or the best where the line says so.
 Best:   marked with a star in the text, in green on the page; so is every figure
     that looks the same.
 Rank:   1 and the number of allocators whose figure looks better than the
@@ -41,7 +41,10 @@ class Table:
         for name in self.allocators:
             values = [line.value(record) for record in self.good(row, name)]
             values = [value for value in values if value is not None]
-            texts[name] = report.number(statistics.median(values) if values else None, line.digits)
+            choose = statistics.median
+            if line.best_run:
+                choose = max if line.higher_is_better else min
+            texts[name] = report.number(choose(values) if values else None, line.digits)
         return texts
 
     def _better(self, line, left, right):

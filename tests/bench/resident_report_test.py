@@ -15,7 +15,8 @@ from resident_rows import Line, Row, number, sample
 NASTY = "<&\"'>"
 ROW = Row("row", "program", (), (Line("top", "MiB", number("top_kib")),
                                  Line("1 s", "MiB", sample(1000)),
-                                 Line("speed", "1/s", number("speed", 1), True)),
+                                 Line("speed", "1/s", number("speed", 1), True),
+                                 Line("best", "1/s", number("speed", 1), True, best_run=True)),
           1, 1, x_title="seconds", log_x=True)
 
 
@@ -46,6 +47,11 @@ class TableTest(unittest.TestCase):
     def test_some_figures_are_better_when_higher(self):
         lines = self.lines(record("ours", 1, 10), record("glibc", 1, 30), record("rival", 1, 20))
         self.assertRegex(lines[4], r"^ +speed +1/s +10\.0 +30\.0\* +20\.0 +3 of 3$")
+
+    def test_of_some_figures_the_best_run_counts(self):
+        lines = self.lines(record("ours", 1, 10), record("ours", 1, 20), record("ours", 1, 60))
+        self.assertRegex(lines[4], r"^ +speed +1/s +20\.0")
+        self.assertRegex(lines[5], r"^ +best +1/s +60\.0")
 
     def test_runs_with_a_problem_do_not_count(self):
         lines = self.lines(record("ours", 5), record("glibc", 4, problem="exit status 2: why"))

@@ -61,16 +61,17 @@ class ParseTest(unittest.TestCase):
 
 class OrderTest(unittest.TestCase):
 
-    def test_much_memory_first_and_alone_last(self):
-        rows = [resident_rows.Row(name, name, (), (), 1, mebibytes, alone)
-                for name, mebibytes, alone in (
-                    ("quiet", 9, True), ("small", 1, False), ("large", 5, False))]
+    def test_much_memory_first_alone_last_and_in_turns(self):
+        rows = [resident_rows.Row(name, name, (), (), 1, mebibytes, alone, runs)
+                for name, mebibytes, alone, runs in (
+                    ("quiet", 9, True, 2), ("small", 1, False, 1), ("large", 5, False, 1))]
         allocators = [suite.Allocator("a", ""), suite.Allocator("b", "")]
         records = [{"round": 1, "row": "small", "allocator": "a"}]
         self.assertEqual([(number, row.name, allocator.name) for number, row, allocator
                           in resident.cells_left(1, rows, allocators, records)],
                          [(1, "large", "a"), (1, "large", "b"), (1, "small", "b"),
-                          (1, "quiet", "a"), (1, "quiet", "b")])
+                          (1, "quiet", "a"), (1, "quiet", "b"),
+                          (2, "quiet", "b"), (2, "quiet", "a")])
 
 
 class ResidentTest(run_fixture.Fixture):
