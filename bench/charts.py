@@ -1,11 +1,11 @@
-"""Charts as SVG elements for an HTML page: bars, a scatter plot, a dot plot.
+"""Charts as SVG elements for an HTML page: bars, a scatter plot, a dot plot, curves.
 
 Numbers in, text out: nothing here knows what is plotted. Colours are classes of
 the page's style sheet, so that a page has them in a light and a dark variant:
     s0 ... s7    the colour of a series; each has a mark of another shape too, and
                  two of one colour differ in shape
     subject      added to what is to stand out
-    axis, grid, label, value, note, whisker, frontier   the rest
+    axis, grid, label, value, note, whisker, frontier, curve   the rest
 Every mark has a <title>, which browsers show when pointed at. The output is
 well-formed XML.
 """
@@ -239,3 +239,56 @@ def dots(title, rows, width=560):
             parts.append(f"<g><title>{_escape(point.tooltip)}</title>"
                          f"{mark(point.series, scale(point.x), y, 3.6)}</g>")
     return _svg(width, end + bottom, parts, title)
+
+
+def _round_ticks(highest):
+    """Multiples of a round number from zero to `highest`, at most MOST_TICKS."""
+    power = 10.0 ** math.floor(math.log10(highest))
+    for step in (power / 10 * factor for factor in (1, 2, 5, 10, 20, 50)):
+        if highest / step < MOST_TICKS:
+            return [step * count for count in range(int(highest / step) + 1)]
+    raise AssertionError("no step is large enough")
+
+
+def curves(title, lines, x_title, y_title, log_x=False, width=560, height=300):
+    """A line for each [(Series, [(x, y)])]; y starts at zero, and x too unless it is logarithmic.
+
+    A logarithmic axis leaves out what is not above zero.
+    """
+    lines = [(series, [(x, y) for x, y in points if x > 0 or not log_x])
+             for series, points in lines]
+    lines = [(series, points) for series, points in lines if points]
+    if not lines:
+        return ""
+    left, right, top, bottom = 58, 16, 26, 46
+    high_x = max(x for _, points in lines for x, _ in points) or 1
+    high_y = max(y for _, points in lines for _, y in points) or 1
+    if log_x:
+        x_scale = _LogScale([x for _, points in lines for x, _ in points], left, width - right, 1)
+        x_ticks = x_scale.ticks
+    else:
+        x_ticks = _round_ticks(high_x)
+
+        def x_scale(x):
+            return left + x / high_x * (width - left - right)
+
+    def y_scale(y):
+        return height - bottom - y / high_y * (height - bottom - top)
+
+    parts = [_text(0, 14, title, "title")]
+    for tick in x_ticks:
+        x = x_scale(tick)
+        parts.append(_line(x, top, x, height - bottom, "grid"))
+        parts.append(_text(x, height - bottom + 16, _tick_text(tick), "label", "middle"))
+    for tick in _round_ticks(high_y):
+        y = y_scale(tick)
+        parts.append(_line(left, y, width - right, y, "grid" if tick else "axis"))
+        parts.append(_text(left - 7, y + 4, _tick_text(tick), "label", "end"))
+    parts.append(_text((left + width - right) / 2, height - 10, f"{x_title}; vertical: {y_title}",
+                       "label", "middle"))
+    for series, points in sorted(lines, key=lambda line: line[0].subject):
+        path = " ".join(f"{x_scale(x):.1f},{y_scale(y):.1f}" for x, y in points)
+        parts.append(f"<g><title>{_escape(series.name)}</title>"
+                     f'<polyline points="{path}" class="curve {series.css}"/>'
+                     + mark(series, x_scale(points[-1][0]), y_scale(points[-1][1]), 3.6) + "</g>")
+    return _svg(width, height, parts, title)

@@ -54,9 +54,14 @@ svg text.note { fill: var(--soft); font-style: italic; }
 .axis { stroke: var(--soft); stroke-width: 1.2; } .grid { stroke: var(--line); stroke-width: 1; }
 .whisker { stroke: var(--whisker); stroke-width: 1.4; }
 .frontier { fill: none; stroke: var(--soft); stroke-width: 1.2; stroke-dasharray: 4 4; }
+.curve { stroke-width: 1.5; stroke-linejoin: round; }
+.curve.subject { stroke-width: 2.6; }
 .mark { stroke: var(--page); stroke-width: .7; }
 .s0 { fill: var(--c0); } .s1 { fill: var(--c1); } .s2 { fill: var(--c2); } .s3 { fill: var(--c3); }
 .s4 { fill: var(--c4); } .s5 { fill: var(--c5); } .s6 { fill: var(--c6); } .s7 { fill: var(--c7); }
+.curve.s0 { stroke: var(--c0); } .curve.s1 { stroke: var(--c1); } .curve.s2 { stroke: var(--c2); }
+.curve.s3 { stroke: var(--c3); } .curve.s4 { stroke: var(--c4); } .curve.s5 { stroke: var(--c5); }
+.curve.s6 { stroke: var(--c6); } .curve.s7 { stroke: var(--c7); } .curve { fill: none; }
 .key { display: inline-flex; align-items: center; margin-right: 1rem; white-space: nowrap; }
 .keymark { width: 14px; margin-right: .35rem; }
 .scroll { overflow-x: auto; margin: .4rem 0 1rem; }

@@ -141,6 +141,14 @@ def choose_rows(arguments, executor):
     return rows, missing
 
 
+def allocator_entries(allocators):
+    """Name -> what identifies an allocator in a configuration."""
+    return {allocator.name: {
+        "library": allocator.library,
+        "sha256": machine.file_digest(allocator.library) if allocator.library else None,
+        "environment": dict(allocator.environment)} for allocator in allocators}
+
+
 def configuration(arguments, rows, allocators, missing):
     """All that must be the same for runs to be comparable."""
     bench = os.path.join(arguments.build, "bench")
@@ -156,10 +164,7 @@ def configuration(arguments, rows, allocators, missing):
             "sha256": machine.file_digest(os.path.join(bench, row.program))}
     return {
         "quick": arguments.quick,
-        "allocators": {allocator.name: {
-            "library": allocator.library,
-            "sha256": machine.file_digest(allocator.library) if allocator.library else None,
-            "environment": dict(allocator.environment)} for allocator in allocators},
+        "allocators": allocator_entries(allocators),
         "rows": row_entries,
         "programs_sha256": (suite.programs_digest()
                             if any(row.kind == "program" for row in rows) else None),
@@ -224,11 +229,16 @@ def measure_all(rounds, rows, allocators, executor, log):
 
 
 def describe(header, rounds, interrupted=False):
-    """The lines above the tables: machine, method, who takes part."""
+    """The lines above the tables."""
+    small = " of small size" if header["configuration"]["quick"] else ""
+    return describe_as(f"{rounds} rounds{small}, interleaved, rotated, after one for warming up",
+                       header, interrupted)
+
+
+def describe_as(method, header, interrupted):
+    """The lines above tables of whatever method: when, machine, who takes part."""
     wanted = header["configuration"]
-    lines = [header["started"].replace("T", " ") + ", "
-             + f"{rounds} rounds{' of small size' if wanted['quick'] else ''}, interleaved, "
-             "rotated, after one for warming up"]
+    lines = [f"{header['started'].replace('T', ' ')}, {method}"]
     lines += machine.sentences(wanted["machine"])
     for name, allocator in wanted["allocators"].items():
         words = [allocator["library"] or "the system's malloc, no library preloaded"]

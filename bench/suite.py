@@ -143,6 +143,7 @@ def workloads():
         _row("strings_tiny", "strings", "tiny 8000000 100000", "tiny 1200000 50000"),
         _row("server_1", "server", "1 400000", "1 60000"),
         _row("server_4", "server", "4 100000", "4 15000"),
+        _row("server_peaks", "resident_server", "unlimited 1000000", "unlimited 150000"),
         _row("thread_churn", "thread_churn", "20000 200", "4000 200"),
         _row("fork_heavy", "fork_heavy", "500", "80"),
     ]

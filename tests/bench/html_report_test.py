@@ -140,6 +140,39 @@ class ChartsTest(unittest.TestCase):
             with self.subTest(high=high):
                 self.assertTrue(2 <= len(scale.ticks) <= charts.MOST_TICKS, scale.ticks)
 
+    def test_curves_go_through_their_points(self):
+        one, two = self.series(2)
+        root = xml.etree.ElementTree.fromstring(charts.curves("t", [
+            (one, [(0, 100), (5, 50), (10, 0)]), (two, [(0, 25)])], "x", "y"))
+        points = [[tuple(map(float, point.split(","))) for point in line.get("points").split()]
+                  for line in root.iter("polyline")]
+        (left, top), middle, (right, bottom) = points[0]
+        for found, expected in zip(middle, ((left + right) / 2, (top + bottom) / 2)):
+            self.assertAlmostEqual(found, expected, delta=0.11)
+        self.assertLess(top, bottom)
+        self.assertEqual(points[1][0][0], left)
+        self.assertAlmostEqual(points[1][0][1], bottom - (bottom - top) / 4, delta=0.11)
+
+    def test_curves_with_a_logarithmic_axis(self):
+        one, two = self.series(2)
+        root = xml.etree.ElementTree.fromstring(charts.curves("t", [
+            (one, [(0, 9), (1, 8), (10, 7), (100, 6)]), (two, [(0, 5)])], "x", "y", log_x=True))
+        (line,) = root.iter("polyline")
+        places = [float(point.split(",")[0]) for point in line.get("points").split()]
+        self.assertEqual(len(places), 3)
+        self.assertAlmostEqual(places[1] - places[0], places[2] - places[1], delta=0.21)
+
+    def test_ticks_of_a_linear_axis(self):
+        for highest in (0.7, 1, 9.99, 15, 60, 455.3, 1e6):
+            ticks = charts._round_ticks(highest)
+            with self.subTest(highest=highest):
+                self.assertTrue(3 <= len(ticks) <= charts.MOST_TICKS, ticks)
+                self.assertEqual(ticks[0], 0)
+                self.assertLessEqual(ticks[-1], highest)
+
+    def test_no_points_no_curves(self):
+        self.assertEqual(charts.curves("t", [(self.series(1)[0], [])], "x", "y"), "")
+
     def test_no_rows_no_dots(self):
         self.assertEqual(charts.dots("t", [("row", [])]), "")
 
