@@ -172,16 +172,9 @@ size_t CentralFreeList::RemoveRange(void** batch, size_t n) {
         }
       }
     }
-    if (got == n) break;
-    if (SPANMALLOC_UNLIKELY(refused)) {
-      if (got != 0) break;
-      // Pages that are backed may be free elsewhere; a span that is empty, but
-      // not to be had, would keep us from getting them.
-      ReleaseEmptySpan();
-    }
     // One object is enough to go on with, but a new span is as near as the
-    // next call.
-    if (!Fetch()) break;
+    // next call. After a refusal the page heap may still have backed pages.
+    if (got == n || (refused && got != 0) || !Fetch()) break;
   }
   if (got < n) memmove(batch, batch + (n - got), got * sizeof(void*));
   return got;
