@@ -156,7 +156,6 @@ size_t CentralFreeList::RemoveRange(void** batch, size_t n) {
   // As guests they cost nothing.
   size_t got = host_ == nullptr ? 0 : host_->RemoveGuests(batch + n, n);
   if (got == n) return n;
-  bool refused = false;
   for (;;) {
     {
       MutexLock lock(&lock_);
@@ -167,21 +166,13 @@ size_t CentralFreeList::RemoveRange(void** batch, size_t n) {
         got += took;
         if (SPANMALLOC_UNLIKELY(took == 0)) {
           got += TakeBacked(batch + (n - got), n - got);
-          refused = true;
           break;
         }
       }
     }
-    if (got == n) break;
-    if (SPANMALLOC_UNLIKELY(refused)) {
-      if (got != 0) break;
-      // Pages that are backed may be free elsewhere; a span that is empty, but
-      // not to be had, would keep us from getting them.
-      ReleaseEmptySpan();
-    }
     // One object is enough to go on with, but a new span is as near as the
     // next call.
-    if (!Fetch()) break;
+    if (got == n || !Fetch()) break;
   }
   if (got < n) memmove(batch, batch + (n - got), got * sizeof(void*));
   return got;

@@ -38,7 +38,8 @@
 //       guests are home. While a sweep releases parts of a span (kReleasing),
 //       the sweep owns all objects in those and in the released ones; only it
 //       looks at `released` then. kReleased: there are any, and no sweep is at
-//       it. So a span in no list has none.
+//       it. So a span in no list has none; and in an empty one there are
+//       backed objects, since that which was the last to come home is.
 //   C7  The parts of all spans' `released` add up to PageHeapStats::
 //       released_in_spans, unless a sweep is at one (CentralHeap).
 //

@@ -22,15 +22,15 @@ SpanRelease CentralHeap::ReleaseFreePagesInSpans(bool idle_only,
   size_t c = next_to_sweep_.load(std::memory_order_relaxed);
   size_t left = idle_only ? kNumClasses - c : kNumClasses - 1;
   SpanRelease sum;
-  // A class at which it stops may have more.
-  for (; left != 0 && sum.bytes < max_bytes; --left) {
+  for (bool more = true; more && left != 0; --left) {
     const SpanRelease release =
         lists_[c].ReleaseFreePages(idle_only, max_bytes - sum.bytes, page_size);
     sum.bytes += release.bytes;
     sum.spans += release.spans;
     sum.refused = release.refused;
-    if (sum.bytes >= max_bytes || sum.refused) break;
-    c = c + 1 < kNumClasses ? c + 1 : 1;
+    more = sum.bytes < max_bytes && !sum.refused;
+    // By age, the sweep of a class must end before the others have their turn.
+    if (more || !idle_only) c = c + 1 < kNumClasses ? c + 1 : 1;
   }
   next_to_sweep_.store(c, std::memory_order_relaxed);
   return sum;

@@ -67,8 +67,8 @@ class CentralHeap {
   // system, until `max_bytes` or a little more are released. With `idle_only`,
   // in spans that were not used since the last sweep; a call that stopped early
   // is then continued by the next, and one that returns less than `max_bytes`
-  // and was not refused has been through all classes. Otherwise it begins anew,
-  // with the class at which the last one stopped.
+  // and was not refused has been through all classes. Otherwise all classes
+  // have a turn, first the one after that at which the last call stopped.
   SpanRelease ReleaseFreePagesInSpans(bool idle_only, size_t max_bytes);
 
   // False if sweeps will find nothing until objects come home. Without a lock;

@@ -57,7 +57,7 @@ TEST_F(CentralHeapTest, EmptySpansServeEveryOtherClass) {
 
 class SweepsOfAllClasses : public CentralHeapTest {
  protected:
-  // Two spans of each class, of which one object in two spans is left.
+  // Two spans of each class, in which one object is left.
   SweepsOfAllClasses() {
     for (size_t c = 1; c < kNumClasses; ++c) {
       std::vector<void*> batch(2 * size_t{kSizeClasses[c].capacity});
@@ -74,6 +74,13 @@ class SweepsOfAllClasses : public CentralHeapTest {
     heap_->CheckInvariants();
     EXPECT_FALSE(release.refused);
     return release.bytes;
+  }
+  // Of the free objects of a class.
+  void UseAllOf(size_t c) {
+    std::vector<void*> batch(heap_->list(c).stats().free_objects);
+    EXPECT_EQ(heap_->list(c).RemoveRange(batch.data(), batch.size()),
+              batch.size());
+    heap_->list(c).InsertRange(batch.data(), batch.size());
   }
   std::vector<void*> kept_;
 };
@@ -143,15 +150,34 @@ TEST_F(SweepsOfAllClasses, ALittleAtATimeOfAll) {
   size_t bytes = 0;
   for (size_t now; (now = FreePages(1, false)) != 0;) bytes += now;
   EXPECT_EQ(bytes, heap_->page_heap().stats().released_in_spans);
-  // What comes free in the class before is found as well.
-  for (size_t c = 1; c < kNumClasses; ++c) {
-    if (kSizeClasses[c].size != 4096) continue;
-    void* batch[32];
-    const size_t n = heap_->list(c).RemoveRange(batch, 15);
-    heap_->list(c).InsertRange(batch, n - 1);
+}
+
+// Nor does a class that always has something keep the others waiting.
+TEST_F(SweepsOfAllClasses, EachClassHasItsTurn) {
+  for (size_t i = 1; i < kNumClasses; ++i) {
+    UseAllOf(5);
     EXPECT_NE(FreePages(1, false), 0u);
-    heap_->list(c).InsertRange(&batch[n - 1], 1);
   }
+  EXPECT_LT(FreePages(SIZE_MAX, false), kSmallSpanSize) << "but its own";
+  // Those before have theirs in the end.
+  FreePages(SIZE_MAX, false);
+  for (const size_t c : {20, 21, 22}) UseAllOf(c);
+  for (int i = 0; i < 2; ++i) EXPECT_NE(FreePages(1, false), 0u);
+  for (const size_t c : {3, 40}) UseAllOf(c);
+  EXPECT_NE(FreePages(SIZE_MAX, false), 0u);
+  EXPECT_EQ(FreePages(SIZE_MAX, false), 0u);
+}
+
+// What was used after its class had its turn is not old before the next sweep
+// but one.
+TEST_F(SweepsOfAllClasses, NoClassHasTwoTurnsInOneSweep) {
+  EXPECT_EQ(FreePages(SIZE_MAX), 0u);
+  for (int i = 0; i < 10; ++i) EXPECT_NE(FreePages(1), 0u);
+  UseAllOf(5);
+  while (FreePages(1) != 0) {
+  }
+  EXPECT_EQ(FreePages(SIZE_MAX), 0u);
+  EXPECT_NE(FreePages(SIZE_MAX), 0u);
 }
 
 TEST_F(SweepsOfAllClasses, TheSystemRefuses) {
