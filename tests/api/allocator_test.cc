@@ -6,7 +6,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <future>
+#include <map>
 #include <random>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/support/allocator_world.h"
@@ -196,6 +200,131 @@ TEST(Allocator, AfterTheEndOfTheThreadsCache) {
   EXPECT_EQ(stats.threads, 0u);
   EXPECT_EQ(stats.thread_cache_bytes, 0u);
   EXPECT_EQ(stats.heap_alloc, 0u);
+}
+
+// A thread that has used the allocator and is idle until the end of the scope.
+class IdleThread {
+ public:
+  IdleThread(World* world, size_t size, size_t objects)
+      : thread_([this, world, size, objects] {
+          UnjoinedThread self;
+          std::vector<void*> blocks;
+          for (size_t i = 0; i < objects; ++i) {
+            void* p = Allocator::Allocate(size);
+            if (p == nullptr) p = world->allocator->AllocateSlow(size);
+            blocks.push_back(p);
+          }
+          for (void* p : blocks) {
+            if (!Allocator::Free(p)) world->allocator->FreeSlow(p);
+          }
+          used_.set_value();
+          end_.get_future().wait();
+        }) {
+    used_.get_future().wait();
+  }
+  ~IdleThread() {
+    end_.set_value();
+    thread_.join();
+  }
+
+ private:
+  std::promise<void> used_, end_;
+  std::thread thread_;
+};
+
+TEST(Allocator, ReleaseEmptiesTheCachesOfAllThreads) {
+  World world;
+  const IdleThread idle(&world, 1000, 500);
+  world.Malloc(100);
+  EXPECT_GT(world.stats().thread_cache_bytes, 50000u);
+  world.allocator->Release(SIZE_MAX);
+  EXPECT_EQ(world.stats().thread_cache_bytes, 0u);
+}
+
+// What an idle thread keeps is had by those that find no memory.
+TEST(Allocator, MemoryOfIdleThreadsIsHad) {
+  for (const size_t size : {size_t{4000}, size_t{300000}}) {
+    World world;
+    const IdleThread idle(&world, 100, 2000);
+    world.system.FailFrom(1);
+    while (world.Malloc(size) != nullptr) {
+    }
+    EXPECT_GT(world.live(), 0u);
+    EXPECT_EQ(world.stats().thread_cache_bytes, 0u);
+  }
+}
+
+// A malloc is counted when it begins, and no more when it finds no memory.
+TEST(Allocator, CountsAreExactWhereMemoryEnds) {
+  World world;
+  std::map<size_t, uint64_t> mallocs, frees;
+  std::vector<std::pair<char*, size_t>> blocks;
+  const auto got = [&](void* p) {
+    if (p == nullptr) return false;
+    const size_t size = world.allocator->UsableSize(p);
+    ++mallocs[size];
+    blocks.emplace_back(static_cast<char*>(p), size);
+    return true;
+  };
+  const auto free_last = [&] {
+    ++frees[blocks.back().second];
+    world.allocator->FreeSlow(blocks.back().first);
+    blocks.pop_back();
+  };
+  const auto allocate = [&](size_t size) {
+    void* const p = Allocator::Allocate(size);
+    return got(p != nullptr ? p : world.allocator->AllocateSlow(size));
+  };
+  const auto check = [&] {
+    const MemStats stats = world.stats();
+    for (const spanmalloc_size_stats& counts : stats.by_size) {
+      if (counts.size == 0) continue;
+      ASSERT_EQ(counts.mallocs, mallocs[counts.size]) << counts.size;
+      ASSERT_EQ(counts.frees, frees[counts.size]) << counts.size;
+    }
+  };
+  std::mt19937 random(3);
+  world.system.LimitBytes(24 << 20);
+  int failures = 0;
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 20000; ++i) {
+      const size_t size = (1 + random() % kMaxSmallSize) >> random() % 10;
+      switch (random() % 8) {
+        case 0:
+          failures +=
+              !got(world.allocator->AllocateAligned(1u << random() % 12, size));
+          break;
+        case 1: {
+          if (blocks.empty()) break;
+          auto& [p, old_size] = blocks.back();
+          void* const q = world.allocator->Reallocate(p, size);
+          failures += q == nullptr;
+          if (q == nullptr || q == p) break;
+          ++frees[old_size];
+          blocks.pop_back();
+          got(q);
+          break;
+        }
+        case 2:
+          world.allocator->Release(SIZE_MAX);
+          break;
+        case 3:
+          if (!blocks.empty()) free_last();
+          break;
+        default:
+          failures += !allocate(size);
+      }
+      if (i % 1000 == 0) check();
+    }
+    EXPECT_GT(failures, 100);
+    if (round == 1) {
+      // Without a cache, too.
+      current_thread_cache->Flush();
+      world.self.Exit();
+    }
+    while (!blocks.empty()) free_last();
+    check();
+  }
 }
 
 // Dirty pages that are strewn over the heap are all released.

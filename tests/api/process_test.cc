@@ -104,6 +104,32 @@ TEST(Process, ForkWhileOthersAllocate) {
   the_allocator.CheckInvariants();
 }
 
+// The caches of a child's one thread are not closed to it, and those of the
+// parent's other threads are nobody's.
+TEST(Process, ForkWhileCachesAreDrained) {
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  threads.emplace_back([&stop] {
+    while (!stop) the_allocator.Release(SIZE_MAX);
+  });
+  threads.emplace_back([&stop] {
+    while (!stop) UseAllSizes();
+  });
+  for (int i = 0; i < 20; ++i) {
+    UseAllSizes();
+    EXPECT_TRUE(ForkAndRun([] {
+      the_allocator.Release(SIZE_MAX);
+      const bool ok = UseAllSizes();
+      the_allocator.Release(SIZE_MAX);
+      the_allocator.CheckInvariants();
+      return ok && UseAllSizes();
+    })) << i;
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  the_allocator.CheckInvariants();
+}
+
 // A child can fork too, and so can its child.
 TEST(Process, ForkInTheChild) {
   EXPECT_TRUE(ForkAndRun([] {

@@ -238,6 +238,43 @@ TEST(Stress, ThreadsShareBlocksAndTheBooksAreExact) {
   the_allocator.CheckInvariants();
 }
 
+// All caches are emptied over and over, and nothing shows.
+TEST(Stress, CachesAreDrainedMeanwhile) {
+  const MemStats before = the_allocator.ReadStats();
+  Exchange exchange;
+  std::atomic<bool> stop{false};
+  std::thread drainer([&stop] {
+    while (!stop) the_allocator.Release(SIZE_MAX);
+  });
+  int errors = 0;
+  for (int generation = 0; generation < 3; ++generation) {
+    std::vector<Worker> workers;
+    for (int t = 0; t < kThreads; ++t) {
+      workers.emplace_back(static_cast<unsigned>(100 + generation * 9 + t),
+                           &exchange);
+    }
+    std::vector<std::thread> threads;
+    for (Worker& worker : workers) threads.emplace_back([&] { worker.Run(); });
+    for (std::thread& thread : threads) thread.join();
+    for (const Worker& worker : workers) errors += worker.errors();
+  }
+  stop = true;
+  drainer.join();
+  Worker last(0, &exchange);
+  exchange.ForEach([&last](Block* block) {
+    if (block->p != nullptr) last.Free(block);
+  });
+  EXPECT_EQ(errors + last.errors(), 0);
+  const MemStats after = the_allocator.ReadStats();
+  EXPECT_EQ(after.heap_alloc, before.heap_alloc);
+  EXPECT_EQ(after.mallocs - before.mallocs, after.frees - before.frees);
+  for (size_t i = 0; i < sizeof(after.by_size) / sizeof(*after.by_size); ++i) {
+    EXPECT_EQ(after.by_size[i].mallocs - before.by_size[i].mallocs,
+              after.by_size[i].frees - before.by_size[i].frees);
+  }
+  the_allocator.CheckInvariants();
+}
+
 // Each thread's counts, for nothing but malloc and free.
 TEST(Stress, EveryMallocOfEveryThreadIsCounted) {
   const MemStats before = the_allocator.ReadStats();
