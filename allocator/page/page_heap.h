@@ -22,7 +22,8 @@
 //   kept.
 // Hard limit: what is used never exceeds it; nor does what the system backs, by
 //   more than is just being taken and given back: free memory is released
-//   before a request fails. Both count the arena's records.
+//   before a request fails. Both count the arena's records; those of a region
+//   that was got for a request that failed stay.
 //
 // Concurrency: thread-safe; one lock (rank kPageHeap), which is not held while
 //   memory is released or moved. Look-ups take no lock (pagemap(),

@@ -99,9 +99,12 @@ bool PageHeap::GrowWithinLimit(PageId first, Length n) {
 bool PageHeap::Decide(PageId first, Length n, const DirtyPages& dirty,
                       Length added, Length moved) {
   const bool fits = MakeRoom(0, moved.bytes());
-  Change change(this);
-  undecided_ = undecided_ - added;
-  if (!fits) FreeUntouched(first, n, dirty);
+  {
+    Change change(this);
+    undecided_ = undecided_ - added;
+    if (!fits) FreeUntouched(first, n, dirty);
+  }
+  if (!fits) MakeRoom(0, 0);  // For what was lazy before.
   return fits;
 }
 
