@@ -33,7 +33,9 @@ size_t PageHeap::Excess(size_t more, size_t less) const {
 // Releases free memory until the system backs no more than the limit. False if
 // there is not enough of it.
 bool PageHeap::MakeRoom(size_t more, size_t less) {
-  constexpr int kTries = 8;  // Others take memory meanwhile.
+  // Others take memory meanwhile, and free some, so nothing released once is
+  // not yet the end.
+  constexpr int kTries = 8;
   for (int i = 0;; ++i) {
     size_t excess;
     {
@@ -41,7 +43,8 @@ bool PageHeap::MakeRoom(size_t more, size_t less) {
       excess = Excess(more, less);
     }
     if (excess == 0) return true;
-    if (i == kTries || ReleaseIdle(excess, 0) == 0) return false;
+    if (i == kTries) return false;
+    ReleaseIdle(excess, 0);
   }
 }
 
@@ -99,9 +102,12 @@ bool PageHeap::GrowWithinLimit(PageId first, Length n) {
 bool PageHeap::Decide(PageId first, Length n, const DirtyPages& dirty,
                       Length added, Length moved) {
   const bool fits = MakeRoom(0, moved.bytes());
-  Change change(this);
-  undecided_ = undecided_ - added;
-  if (!fits) FreeUntouched(first, n, dirty);
+  {
+    Change change(this);
+    undecided_ = undecided_ - added;
+    if (!fits) FreeUntouched(first, n, dirty);
+  }
+  if (!fits) MakeRoom(0, 0);  // For what was lazy before.
   return fits;
 }
 

@@ -191,7 +191,7 @@ bool PageHeap::BorrowPart(HugePage* huge_page, const ReleaseRequest& request,
   }
   Lend(huge_page, lent, loan);
   if (forbid) Forbid(loan);
-  if (all && huge_page->idle != Idle::kNone) leave(Idle::kRefused);
+  if (all && huge_page->has_dirty()) leave(Idle::kRefused);
   return true;
 }
 
@@ -275,17 +275,18 @@ void PageHeap::ReleaseLoan(Loan* loan, bool* lazily) {
       return;
     }
   }
-  bool first = true;
+  loan->lazily = *lazily;
   size_t start = 0, count = 0;
-  for (size_t at = 0; loan->pages.NextRun(at, &start, &count);
-       at = start + count) {
+  for (size_t at = 0; loan->pages.NextRun(at, &start, &count);) {
+    at = start + count;
     const PageId page = PageId::Containing(address) + Length(start);
     if (!ReleaseRange(page.pointer(), Length(count).bytes(), lazily)) {
       loan->refused.SetRange(start, count);
-    } else if (first) {
-      // Should a later one be released at once, it counts as lazy, too.
-      loan->lazily = *lazily;
-      first = false;
+    } else if (loan->lazily && !*lazily) {
+      // All over again, so that it is one kind.
+      loan->lazily = false;
+      loan->refused.ClearAll();
+      at = 0;
     }
   }
 }

@@ -185,12 +185,16 @@ Span* PageHeap::MoveLargeSpan(Span* span, Length n) {
     memcpy((target + whole).pointer(), (span->first_page() + whole).pointer(),
            rest.bytes());
   }
-  Change change(this);
   if (!moved) {
-    moves_ = kMaxMoves;  // The system can't, or will not any more.
-    FreePages(target, n, false);
+    {
+      Change change(this);
+      moves_ = kMaxMoves;  // The system can't, or will not any more.
+      FreeUntouched(target, n, dirty);
+    }
+    MakeRoom(0, 0);  // For what was lazy before.
     return nullptr;
   }
+  Change change(this);
   NoteLargeFreed(old);
   span->set_kind(Span::Kind(SpanState::kUnused));
   FreePages(span->first_page(), whole, true);

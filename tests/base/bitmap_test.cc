@@ -81,6 +81,23 @@ TEST(BitmapTest, AllAndNothing) {
   ExpectSame(bitmap, Model(256, false));
 }
 
+TEST(BitmapTest, SetsOfTwo) {
+  Bitmap<128> a, b;
+  EXPECT_TRUE(a.None());
+  a.SetRange(10, 80);
+  b.SetRange(60, 50);
+  EXPECT_FALSE(a.None());
+  for (size_t i = 0; i < 128; ++i) {
+    ASSERT_EQ((a & b).Get(i), a.Get(i) && b.Get(i)) << i;
+    ASSERT_EQ((a | b).Get(i), a.Get(i) || b.Get(i)) << i;
+    ASSERT_EQ((a - b).Get(i), a.Get(i) && !b.Get(i)) << i;
+  }
+  EXPECT_TRUE((a - a).None());
+  b.ClearAll();
+  b.Set(127);
+  EXPECT_FALSE(b.None());
+}
+
 TEST(BitmapTest, EveryRange) {
   constexpr size_t kBits = 128;
   for (size_t from = 0; from <= kBits; ++from) {

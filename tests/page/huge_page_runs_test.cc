@@ -170,6 +170,26 @@ TEST_F(HugePageRunsTest, TakesPartsOutOfARun) {
   }
 }
 
+// Wherever in a run they lie, next to another run that is not empty between.
+TEST_F(HugePageRunsTest, TakesOutWhatLiesInTheMiddle) {
+  for (size_t length = 1; length <= 7; ++length) {
+    for (size_t skip = 0; skip < length; ++skip) {
+      for (size_t count = 1; skip + count <= length; ++count) {
+        Make(3 * length + 2);
+        for (size_t used : {length, 2 * length + 1}) pages_[used].Take(0, 1);
+        for (size_t i : {0, 1, 2}) Add(i * (length + 1), length);
+        const size_t start = length + 1 + skip;
+        runs_.TakeOut(&pages_[start], count);
+        Mark(start, count, false);
+        Check();
+        Add(start, count);
+        while (Take(length) != SIZE_MAX) {
+        }
+      }
+    }
+  }
+}
+
 // Runs of 64 and more share lists.
 TEST_F(HugePageRunsTest, LongRunsFitBestToo) {
   Make(1000);

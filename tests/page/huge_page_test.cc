@@ -149,6 +149,40 @@ TEST(HugePageTest, HasBackedPagesWhereSomeWereUsed) {
   }
 }
 
+TEST(HugePageTest, LazyPagesAreBackedButNeitherFreshNorDirty) {
+  HugePage huge_page;
+  huge_page.Init(0, nullptr);
+  huge_page.Take(0, 32);
+  huge_page.PutLazy(8, 16);
+  EXPECT_FALSE(huge_page.has_dirty());
+  EXPECT_TRUE(huge_page.has_backed());
+  EXPECT_EQ(huge_page.backed_small_spans, 2u);
+  EXPECT_EQ(huge_page.lazy_pages, 16u);
+  huge_page.Put(0, 8, false);
+  EXPECT_TRUE(huge_page.has_dirty());
+  EXPECT_EQ(huge_page.dirty().Count(), 8u);
+  EXPECT_EQ(huge_page.Take(4, 8), 0u);
+  EXPECT_EQ(huge_page.lazy_pages, 12u);
+  EXPECT_FALSE(huge_page.lazy.Get(8));
+  EXPECT_TRUE(huge_page.lazy.Get(12));
+  huge_page.CheckInvariants();
+}
+
+TEST(HugePageTest, AForbiddenOneIsNotBackedAsWhole) {
+  HugePage huge_page;
+  huge_page.Init(0, nullptr, true);
+  huge_page.Take(0, 8);
+  EXPECT_EQ(huge_page.backed_small_spans, kSmallSpansPerHugePage - 1);
+  huge_page.set_apart = true;
+  huge_page.SetForbidden(true);
+  EXPECT_EQ(huge_page.backed_small_spans, 0u);
+  huge_page.Put(0, 8, false);
+  EXPECT_EQ(huge_page.FindBackedSmallSpan(), 0u);
+  EXPECT_EQ(huge_page.backed_small_spans, 1u);
+  huge_page.SetForbidden(false);
+  EXPECT_EQ(huge_page.backed_small_spans, kSmallSpansPerHugePage);
+}
+
 TEST(HugePageDeathTest, PagesAreTakenAndPutOnce) {
   if (kAssertLevel == 0) GTEST_SKIP() << "no assertions in this build";
   HugePage huge_page;
@@ -178,6 +212,12 @@ TEST(HugePageDeathTest, InvariantsAreChecked) {
   broken = huge_page;
   ++broken.backed_small_spans;
   EXPECT_DEATH(broken.CheckInvariants(), "check failed: backed_small_spans");
+  broken = huge_page;
+  ++broken.lazy_pages;
+  EXPECT_DEATH(broken.CheckInvariants(), "check failed: lazy_pages");
+  broken = huge_page;
+  broken.lazy.Set(200);  // H3: it is fresh.
+  EXPECT_DEATH(broken.CheckInvariants(), "check failed");
 }
 
 }  // namespace

@@ -40,6 +40,8 @@ class Scenario {
     Large(20000, kPageSize);  // A region far from the size of a step.
     Large(700, kPageSize);
     Move(6, 1500);
+    ReleaseByAge();
+    UnderALimit();
   }
 
   // Everything works again and everything is still there.
@@ -79,6 +81,49 @@ class Scenario {
     }
     blocks_.push_back({span, Length(pages)});
     Check();
+  }
+  void Release(size_t bytes, uint32_t min_age) {
+    heap_.ReleaseIdle(bytes, min_age);
+    Check();
+  }
+  // Parts and whole huge pages, lazily and for good.
+  void ReleaseByAge() {
+    heap_.set_huge_page_mode(HugePageMode::kAlways);
+    heap_.set_release_lazily(true);
+    Large(250, kPageSize);
+    Large(1000, kPageSize);
+    Resize(7, 60);
+    Free(8);
+    Release(SIZE_MAX, 1);
+    heap_.Tick();
+    Release(1 << 20, 1);
+    Release(SIZE_MAX, 1);
+    if (!small_.empty() && SystemPageSize() <= Span::kReleaseUnit) {
+      Span* const span = small_[0];
+      const unsigned before = span->released;
+      const bool released = heap_.ReleaseInSpan(span, 4, 8);
+      EXPECT_EQ(span->released, released ? before | 0x0ff0 : before);
+      Check();
+    }
+    Large(100, kPageSize);
+    Resize(7, 30);
+    Release(SIZE_MAX, 0);
+    Large(600, kHugePageSize);
+  }
+  void UnderALimit() {
+    const size_t footprint = heap_.footprint_bytes();
+    heap_.set_hard_limit(footprint + (4 << 20));
+    Resize(10, 1200);
+    Free(10);
+    Large(700, 4 * kHugePageSize);
+    Large(5000, kPageSize);
+    if (!small_.empty()) {
+      Span* const span = small_[0];
+      EXPECT_TRUE(heap_.TakeReleased(span, span->released));
+    }
+    EXPECT_LE(heap_.footprint_bytes(), footprint + (4 << 20));
+    Check();
+    heap_.set_hard_limit(0);
   }
   void Resize(size_t i, size_t pages) {
     Block& block = blocks_[i];

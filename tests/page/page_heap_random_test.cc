@@ -1,13 +1,15 @@
 // Random steps on the page heap against a map of its pages: which are used,
-// and which of the free ones are dirty.
+// which of the free ones are dirty and since when, and which are lazy.
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
 #include <vector>
 
+#include "allocator/base/bits.h"
 #include "allocator/os/system_info.h"
 #include "tests/support/page_heap_fixture.h"
 
@@ -44,19 +46,38 @@ class PageHeapRandomTest : public PageHeapTest,
     bool fresh = true;
     for (size_t i = 0; i < pages; ++i) {
       if (dirty_.erase(first.index() + i) != 0) fresh = false;
+      if (lazy_.erase(first.index() + i) != 0) fresh = false;
     }
     used_ += pages;
     return fresh;
   }
   void Unuse(PageId first, size_t pages) {
-    for (size_t i = 0; i < pages; ++i) dirty_.insert(first.index() + i);
+    for (size_t i = 0; i < pages; ++i) dirty_[first.index() + i] = now_;
     used_ -= pages;
   }
-  void NoteReleased() {
+  // Expects that no page was released that has been idle for less.
+  void NoteReleased(uint32_t min_age = 0) {
     for (const FakeSystem::Range& range : system_.TakeReleased()) {
-      dirty_.erase(
-          dirty_.lower_bound(range.start >> kPageShift),
-          dirty_.lower_bound((range.start + range.size) >> kPageShift));
+      const uintptr_t first = range.start >> kPageShift;
+      const uintptr_t end = (range.start + range.size) >> kPageShift;
+      const auto from = dirty_.lower_bound(first), to = dirty_.lower_bound(end);
+      for (auto at = from; at != to; ++at) {
+        ASSERT_GE(now_ - at->second, min_age);
+      }
+      dirty_.erase(from, to);
+      const size_t lazy = lazy_.size();
+      lazy_.erase(lazy_.lower_bound(first), lazy_.lower_bound(end));
+      lazy_released_ += lazy - lazy_.size();
+    }
+    for (const FakeSystem::Range& range : system_.TakeLazilyReleased()) {
+      const uintptr_t first = range.start >> kPageShift;
+      const uintptr_t end = (range.start + range.size) >> kPageShift;
+      const auto from = dirty_.lower_bound(first), to = dirty_.lower_bound(end);
+      for (auto at = from; at != to; ++at) {
+        ASSERT_GE(now_ - at->second, min_age);
+        lazy_.insert(at->first);
+      }
+      dirty_.erase(from, to);
     }
   }
 
@@ -77,7 +98,8 @@ class PageHeapRandomTest : public PageHeapTest,
   void AllocateSmall() {
     const auto tag = static_cast<uint8_t>(1 + Below(255));
     Span* const span = heap_.NewSmallSpan(tag);
-    ASSERT_NE(span, nullptr);
+    if (span == nullptr) return NoteRefusal();
+    ASSERT_NO_FATAL_FAILURE(NoteReleased());
     ASSERT_EQ(span->address() % kSmallSpanSize, 0u);
     Use(span->first_page(), kPagesPerSmallSpan);
     const size_t got = heap_.class_map().Get(span->address());
@@ -90,7 +112,8 @@ class PageHeapRandomTest : public PageHeapTest,
         Below(3) == 0 ? kPageSize << Below(11) : size_t{1} << Below(13);
     bool zeroed = false;
     Span* const span = New(pages, alignment, &zeroed);
-    ASSERT_NE(span, nullptr);
+    if (span == nullptr) return NoteRefusal();
+    ASSERT_NO_FATAL_FAILURE(NoteReleased());
     ASSERT_EQ(zeroed, Use(span->first_page(), pages));
     Add(span, false);
   }
@@ -117,7 +140,9 @@ class PageHeapRandomTest : public PageHeapTest,
     ASSERT_TRUE(resized || pages > block.pages);
     const size_t kept = resized ? std::min(pages, block.pages) : block.pages;
     ASSERT_TRUE(HasStamp(block.span, block.stamp, Length(kept)));
+    if (!resized && limit_ != 0) return NoteRefusal();
     if (!resized) return;
+    ASSERT_NO_FATAL_FAILURE(NoteReleased());
     const PageId first = block.span->first_page();
     if (pages > block.pages) {
       Use(first + Length(block.pages), pages - block.pages);
@@ -140,8 +165,8 @@ class PageHeapRandomTest : public PageHeapTest,
     system_.Deny(FakeSystem::kMove, false);
     if (moved == nullptr) {
       ASSERT_TRUE(HasStamp(block.span, block.stamp));
-      // The place that was taken in vain is dirty now.
-      lost_track_ = system_.calls(FakeSystem::kMove) != attempts;
+      // Lazy pages that were taken in vain are dirty now.
+      lost_track_ = limit_ != 0 || system_.calls(FakeSystem::kMove) != attempts;
       return;
     }
     ASSERT_TRUE(HasStamp(moved, block.stamp, Length(block.pages)));
@@ -152,21 +177,88 @@ class PageHeapRandomTest : public PageHeapTest,
     Add(moved, false);
   }
   void Release() {
-    const bool denied = Below(8) == 0;
-    system_.Deny(FakeSystem::kRelease, denied);
+    const FakeSystem::Call kinds[] = {FakeSystem::kRelease,
+                                      FakeSystem::kReleaseLazily,
+                                      FakeSystem::kForbidHuge};
+    const FakeSystem::Call denied = kinds[Below(3)];
+    const bool denies = Below(8) == 0;
+    system_.Deny(denied, denies);
+    if (Below(8) == 0) system_.FailCall(1 + Below(10));
+    const auto min_age = static_cast<uint32_t>(Below(4));
     const size_t wanted = Below(4) == 0 ? SIZE_MAX : Below(4 << 20);
     const size_t dirty = dirty_.size();
-    const size_t released = heap_.ReleaseAtLeast(wanted);
-    system_.Deny(FakeSystem::kRelease, false);
-    NoteReleased();
-    if (denied) {
-      ASSERT_EQ(released, 0u);
-      lost_track_ = true;  // Empty huge pages were dirtied as a whole.
-      return;
-    }
+    lazy_released_ = 0;
+    const size_t failures = system_.failures();
+    const size_t released = heap_.ReleaseIdle(wanted, min_age);
+    const bool failed = system_.failures() != failures;
+    system_.Deny(denied, false);
+    system_.FailNothing();
+    ASSERT_NO_FATAL_FAILURE(NoteReleased(min_age));
     if (SystemPageSize() > kPageSize) return;  // Not all can be released.
-    ASSERT_EQ(released, (dirty - dirty_.size()) * kPageSize);
-    ASSERT_TRUE(released >= wanted || dirty_.empty());
+    ASSERT_EQ(released, (dirty - dirty_.size() + lazy_released_) * kPageSize);
+    if (failed) any_refused_ = true;
+    if (released >= wanted || any_refused_ || min_age != 0) return;
+    ASSERT_TRUE(dirty_.empty());
+    ASSERT_TRUE(lazy_.empty());
+  }
+  void ChangeModes() {
+    const HugePageMode modes[] = {HugePageMode::kNever, HugePageMode::kMadvise,
+                                  HugePageMode::kAlways};
+    heap_.set_huge_page_mode(modes[Below(3)]);
+    heap_.set_release_lazily(Below(2) == 0);
+  }
+  void ChangeLimit() {
+    limit_ = Below(2) == 0 ? 0
+                           : heap_.arena().used_bytes() +
+                                 (used_ + Below(3000)) * kPageSize;
+    heap_.set_hard_limit(limit_);
+  }
+  // Was it right to refuse a request?
+  void NoteRefusal() {
+    ASSERT_NE(limit_, 0u);
+    lost_track_ = true;  // What was lazy may be dirty now.
+  }
+  // Some pages became dirty, and only the heap knows which.
+  void FindTrack() {
+    lost_track_ = false;
+    NoteReleased();
+    for (const FakeSystem::Range& region : system_.Regions()) {
+      for (uintptr_t at = region.start; at < region.start + region.size;
+           at += kPageSize) {
+        const HugePage* const huge_page = heap_.pagemap().HugePageOf(at);
+        const PageId page = PageId::Containing(at);
+        const size_t i = page.index_in_huge_page();
+        if (!huge_page->lazy.Get(i)) lazy_.erase(page.index());
+        if (huge_page->dirty().Get(i)) {
+          dirty_.emplace(page.index(), now_);
+        } else {
+          dirty_.erase(page.index());
+        }
+      }
+    }
+  }
+  void ReleaseInSpan() {
+    const Block& block = RandomBlock()->second;
+    if (!block.small || SystemPageSize() > Span::kReleaseUnit) return;
+    const size_t first = Below(16);
+    const size_t count = 1 + Below(16 - first);
+    const unsigned bits = ((1u << count) - 1) << first;
+    if ((block.span->released & bits) != 0) return;
+    const unsigned before = block.span->released;
+    if (Below(4) == 0) system_.FailCall(1 + Below(3));
+    const bool released = heap_.ReleaseInSpan(block.span, first, count);
+    system_.FailNothing();
+    system_.TakeReleased();
+    ASSERT_EQ(block.span->released, released ? before | bits : before);
+    const auto all = static_cast<uint16_t>(block.span->released);
+    const size_t bytes = heap_.stats().released_in_spans;
+    ASSERT_EQ(bytes, CountOnes(all) * Span::kReleaseUnit);
+    if (!heap_.TakeReleased(block.span, all)) {
+      heap_.set_hard_limit(limit_ = 0);
+      ASSERT_TRUE(heap_.TakeReleased(block.span, all));
+    }
+    ASSERT_NO_FATAL_FAILURE(NoteReleased());
+    Stamp(block.span, block.stamp);
   }
 
   void Check() {
@@ -174,7 +266,11 @@ class PageHeapRandomTest : public PageHeapTest,
     const PageHeapStats stats = heap_.stats();
     ASSERT_EQ(stats.used.pages(), used_);
     ASSERT_EQ(stats.mapped, stats.used + stats.free);
-    ASSERT_EQ((stats.free - stats.fresh).pages(), dirty_.size());
+    ASSERT_EQ((stats.free - stats.fresh - stats.lazy).pages(), dirty_.size());
+    ASSERT_EQ(stats.lazy.pages(), lazy_.size());
+    ASSERT_LE(heap_.idle_bytes(), dirty_.size() * kPageSize);
+    ASSERT_EQ(heap_.footprint_bytes(),
+              (used_ + dirty_.size()) * kPageSize + heap_.arena().used_bytes());
     size_t mapped = 0;
     for (const auto& region : system_.Regions()) mapped += region.size;
     ASSERT_EQ(stats.mapped.bytes(), mapped);
@@ -182,14 +278,24 @@ class PageHeapRandomTest : public PageHeapTest,
 
   std::mt19937_64 random_{GetParam()};
   std::map<uintptr_t, Block> blocks_;
-  std::set<uintptr_t> dirty_;  // Indexes of free pages that are not fresh.
+  // Indexes of free pages that are dirty, with the tick of their freeing, and
+  // of those that are lazy.
+  std::map<uintptr_t, uint32_t> dirty_;
+  std::set<uintptr_t> lazy_;
+  size_t lazy_released_ = 0;
+  uint32_t now_ = 0;
+  bool any_refused_ = false;
   size_t used_ = 0;
   uint64_t stamps_ = 0;
   bool lost_track_ = false;
+  size_t limit_ = 0;
 };
 
 TEST_P(PageHeapRandomTest, Steps) {
   for (int step = 0; step < 1500; ++step) {
+    if (Below(30) == 0) ChangeLimit();
+    const size_t footprint = heap_.footprint_bytes();
+    const size_t records = heap_.arena().used_bytes();
     const size_t choice = Below(100);
     if (blocks_.empty() || (choice < 50 && used_ < kMaxUsed)) {
       Below(3) == 0 ? AllocateSmall() : AllocateLarge();
@@ -202,25 +308,33 @@ TEST_P(PageHeapRandomTest, Steps) {
     } else {
       Release();
     }
+    if (Below(10) == 0) {
+      heap_.Tick();
+      ++now_;
+    }
+    if (Below(30) == 0) ChangeModes();
+    if (Below(10) == 0 && !blocks_.empty()) ReleaseInSpan();
     ASSERT_FALSE(HasFatalFailure()) << "step " << step;
     if (lost_track_) {
-      // Some fresh pages count as dirty now, and only the heap knows which.
-      lost_track_ = false;
-      heap_.ReleaseAtLeast(SIZE_MAX);
-      NoteReleased();
-      dirty_.clear();
-      if (heap_.stats().free != heap_.stats().fresh) break;
+      ASSERT_NO_FATAL_FAILURE(FindTrack());
+    }
+    if (limit_ != 0) {
+      // Records of a region stay, even if a request failed.
+      ASSERT_LE(
+          heap_.footprint_bytes(),
+          std::max(limit_, footprint) + heap_.arena().used_bytes() - records);
     }
     ASSERT_NO_FATAL_FAILURE(Check()) << "step " << step;
   }
   for (const auto& [address, block] : blocks_) {
     ASSERT_TRUE(HasStamp(block.span, block.stamp));
   }
+  heap_.set_hard_limit(0);
   while (!blocks_.empty()) ASSERT_NO_FATAL_FAILURE(Free());
   ExpectJoined();
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, PageHeapRandomTest, testing::Range(1u, 5u));
+INSTANTIATE_TEST_SUITE_P(Seeds, PageHeapRandomTest, testing::Range(1u, 9u));
 
 }  // namespace
 }  // namespace spanmalloc

@@ -36,7 +36,9 @@ class PageHeapThreadsTest : public PageHeapTest {
         continue;
       }
       if (choice == 99) {
-        heap_.ReleaseAtLeast(1 << 20);
+        heap_.set_release_lazily(random() % 2 == 0);
+        heap_.Tick();
+        heap_.ReleaseIdle(1 << 20, random() % 3);
         continue;
       }
       std::swap(blocks[random() % blocks.size()], blocks.back());
@@ -72,6 +74,7 @@ class PageHeapThreadsTest : public PageHeapTest {
 };
 
 TEST_F(PageHeapThreadsTest, OwnBlocks) {
+  heap_.set_huge_page_mode(HugePageMode::kAlways);
   std::vector<std::thread> threads;
   for (unsigned t = 1; t <= 4; ++t) {
     threads.emplace_back([this, t] { Work(t, 1500); });
@@ -81,6 +84,43 @@ TEST_F(PageHeapThreadsTest, OwnBlocks) {
     std::this_thread::yield();
   }
   for (std::thread& thread : threads) thread.join();
+  ExpectJoined();
+}
+
+// There is room for what all of them have at a time, once the rest is released.
+TEST_F(PageHeapThreadsTest, UnderALimit) {
+  Delete(New(4096));
+  heap_.ReleaseAtLeast(SIZE_MAX);
+  const size_t limit = heap_.footprint_bytes() + Length(4 * 400).bytes();
+  heap_.set_hard_limit(limit);
+  const auto work = [&](unsigned thread) {
+    std::mt19937 random(thread);
+    std::vector<Span*> spans;
+    size_t made = 0;
+    for (int step = 0; step < 1000; ++step) {
+      Span* const span = New(5 + random() % 95);
+      if (span != nullptr) {
+        Stamp(span, thread);
+        spans.push_back(span);
+        ++made;
+      }
+      if (span == nullptr || spans.size() == 4) {
+        for (const Span* mine : spans) {
+          ASSERT_TRUE(HasStamp(mine, thread));
+          Delete(mine);
+        }
+        spans.clear();
+      }
+    }
+    for (Span* mine : spans) Delete(mine);
+    EXPECT_GT(made, 500u);
+  };
+  std::vector<std::thread> threads;
+  for (unsigned t = 1; t <= 4; ++t) threads.emplace_back(work, t);
+  for (std::thread& thread : threads) thread.join();
+  heap_.CheckInvariants();
+  EXPECT_LE(heap_.footprint_bytes(), limit);
+  heap_.set_hard_limit(0);
   ExpectJoined();
 }
 

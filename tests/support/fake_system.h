@@ -57,6 +57,8 @@ class FakeSystem {
   // Fails the n-th call from now on and all that follow.
   void FailFrom(size_t n) { FailCalls(n, SIZE_MAX); }
   void FailNothing() { FailCalls(0, 0); }
+  // Fails the first to the last call from now on.
+  void FailCalls(size_t first, size_t last);
   // Fails every call of one kind, or no more.
   void Deny(Call call, bool denied = true);
   // Refuses to map exactly there.
@@ -97,7 +99,6 @@ class FakeSystem {
  private:
   struct Functions;
 
-  void FailCalls(size_t first, size_t last);
   bool Begin(Call call);
   void* DoMap(Call call, uintptr_t address, size_t size);
   void Forget(uintptr_t start, size_t size);
