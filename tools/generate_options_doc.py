@@ -17,7 +17,12 @@ import sys
 
 SOURCE = "allocator/api/options.def"
 DOCUMENT = "docs/options.md"
-TYPES = {"kBytes": "bytes", "kFlag": "flag"}
+TYPES = {
+    "kBytes": "bytes",
+    "kCgroup": "bytes",
+    "kDuration": "duration",
+    "kFlag": "flag",
+}
 STRING = r'"(?:[^"\\]|\\.)*"'
 
 HEADER = f"""\
@@ -34,10 +39,11 @@ SPANMALLOC_OPTIONS="thread_cache_bytes=64M,help" ./program
 
 The text is a list of `key=value` with commas between, applied from left to
 right. Bytes are a number with an optional `K`, `M`, `G` or `T` (powers of
-1,024), flags `0` or `1`; a key alone means `key=1`. A choice is one of the
-names listed; a text has no commas and at most 255 bytes. An unknown key or a
-bad value prints one line of warning and changes nothing. Programs that run with
-raised privileges (setuid) do not read the variable.
+1,024), durations a number with `ms`, `s` or `m` (alone: milliseconds), flags
+`0` or `1`; a key alone means `key=1`. A choice is one of the names listed; a
+text has no commas and at most 255 bytes. An unknown key or a bad value prints
+one line of warning and changes nothing. Programs that run with raised
+privileges (setuid) do not read the variable.
 
 | Option | Type | Default | Values | What it does |
 |---|---|---|---|---|
@@ -84,6 +90,17 @@ def short(number):
     return str(number)
 
 
+def spell(milliseconds):
+    """The duration as an option may write it."""
+    for length, suffix in ((60000, "m"), (1000, "s")):
+        if milliseconds and milliseconds % length == 0:
+            return f"{milliseconds // length}{suffix}"
+    return f"{milliseconds}ms"
+
+
+SHOWN = {"bytes": short, "duration": spell}
+
+
 def join(strings):
     """The text of C++ string literals that stand one after the other."""
     return "".join(ast.literal_eval(part)
@@ -102,9 +119,11 @@ def parse_number(key, arguments):
     default, least, most = (evaluate(number) for number in numbers)
     if not least <= default <= most:
         raise SourceError(f"{key}: the default is out of range")
-    shown = short if TYPES[kind] == "bytes" else str
-    return Option(key, TYPES[kind], shown(default),
-                  f"{shown(least)} to {shown(most)}", join(help_text))
+    shown = SHOWN.get(TYPES[kind], str)
+    values = f"{shown(least)} to {shown(most)}"
+    if kind == "kCgroup":
+        values += ", or `cgroup`"
+    return Option(key, TYPES[kind], shown(default), values, join(help_text))
 
 
 def parse_choice(key, arguments):

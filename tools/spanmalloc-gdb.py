@@ -36,7 +36,7 @@ FIELDS = (
     ("peak_used_pages", "I"), ("peak_backed_pages", "I"), ("large_count", "I"),
     ("large_mallocs", "I"), ("large_frees", "I"),
     ("large_bytes_allocated", "I"), ("large_bytes_freed", "I"),
-    ("released_bytes", "I"), ("releases", "I"), ("reserved", "I"),
+    ("released_bytes", "I"),
     ("arena_system_bytes", "Q"), ("arena_spans", "Q"),
     ("arena_thread_caches", "Q"), ("arena_transfer_caches", "Q"),
     ("arena_page_map", "Q"), ("class_map_bytes", "Q"), ("lock_waits", "Q"),

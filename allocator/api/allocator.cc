@@ -101,6 +101,7 @@ void* Allocator::AllocateObject(size_t tag) {
     }
     if (p != nullptr) {
       LookAtPeak();
+      scavenger_.AfterSlowPath();
       return p;
     }
     if (!Reclaim()) {
@@ -121,6 +122,7 @@ void* Allocator::AllocateLarge(size_t alignment, size_t size,
     Span* const span = central_.page_heap().NewLargeSpan(n, alignment, dirty);
     if (span != nullptr) {
       LookAtPeak();
+      scavenger_.AfterSlowPath();
       return span->start();
     }
     if (!Reclaim()) return nullptr;
@@ -170,8 +172,7 @@ void Allocator::LookAtPeak() {
 // the page heap has got something back.
 bool Allocator::Reclaim() {
   const size_t free_before = central_.page_heap().stats().free.pages();
-  registry_.Drain(DrainScope::kAll);
-  central_.ReleaseEmptySpans();
+  scavenger_.BringHome();
   return central_.page_heap().stats().free.pages() > free_before;
 }
 
@@ -198,10 +199,13 @@ void Allocator::FreeSlow(void* p) {
   Mutex::AssertNoneHeld();
   if (const size_t tag = TagOf("free", p)) {
     FreeObject(tag, p);
-  } else if (!central_.page_heap().DeleteLargeSpan(
-                 reinterpret_cast<uintptr_t>(p))) {
-    ReportInvalidPointer("free", p);
+  } else {
+    scavenger_.BeforeFree(p);
+    if (!central_.page_heap().DeleteLargeSpan(reinterpret_cast<uintptr_t>(p))) {
+      ReportInvalidPointer("free", p);
+    }
   }
+  scavenger_.AfterSlowPath();
   errno = saved_errno;
 }
 
@@ -244,6 +248,7 @@ void* Allocator::ReallocateLarge(Span* span, size_t size) {
   PageHeap& page_heap = central_.page_heap();
   const Length n = LargeLength(size);
   if (n == span->length() || page_heap.ResizeLargeSpan(span, n)) {
+    scavenger_.AfterSlowPath();
     return span->start();
   }
   if (Span* const moved = page_heap.MoveLargeSpan(span, n)) {
@@ -288,13 +293,10 @@ bool Allocator::Owns(const void* p) const {
              reinterpret_cast<uintptr_t>(p)) != nullptr;
 }
 
-size_t Allocator::Release(size_t keep) {
-  registry_.Drain(DrainScope::kAll);
-  central_.ReleaseEmptySpans();
-  PageHeap& page_heap = central_.page_heap();
-  const PageHeapStats pages = page_heap.stats();
-  const size_t held = (pages.free - pages.fresh).bytes();
-  return held > keep ? page_heap.ReleaseAtLeast(held - keep) : 0;
+void Allocator::FlushThreadCache() {
+  if (current_thread_state != ThreadState::kActive) return;
+  registry_.FlushCurrent();
+  scavenger_.AfterSlowPath();
 }
 
 void Allocator::CheckInvariants() {

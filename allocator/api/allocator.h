@@ -27,6 +27,7 @@
 #include "allocator/observe/mem_stats.h"
 #include "allocator/observe/stat_layout.h"
 #include "allocator/observe/stat_root.h"
+#include "allocator/scavenge/scavenger.h"
 #include "allocator/thread/thread_cache.h"
 #include "allocator/thread/thread_registry.h"
 
@@ -35,7 +36,9 @@ namespace spanmalloc {
 class Allocator {
  public:
   constexpr explicit Allocator(const SystemMemory* system)
-      : central_(system), registry_(&central_, OnThreadExit) {}
+      : central_(system),
+        registry_(&central_, OnThreadExit),
+        scavenger_(&central_, &registry_) {}
 
   // ---- Hot paths: what the thread's cache can do by itself.
 
@@ -74,13 +77,16 @@ class Allocator {
   // Whether the address belongs to the heap.
   bool Owns(const void* p) const;
 
-  // Gives free memory to the system until at most `keep` bytes of it are left.
-  // Returns how many bytes.
-  size_t Release(size_t keep);
+  // Sends home what the calling thread's cache holds.
+  void FlushThreadCache();
 
-  MemStats ReadStats() { return ReadMemStats(central_, registry_, &peak_); }
+  Scavenger& scavenger() { return scavenger_; }
+
+  MemStats ReadStats() {
+    return ReadMemStats(central_, registry_, scavenger_.stats(), &peak_);
+  }
   constexpr StatRoot MakeStatRoot(const StatRoot* self) const {
-    return StatLayout::Root(central_, registry_, peak_, self);
+    return StatLayout::Root(central_, registry_, scavenger_, peak_, self);
   }
   void CheckInvariants();
 
@@ -88,6 +94,8 @@ class Allocator {
 
   // Once, before main, when the C library is ready.
   void OnStart();
+  // Once, as late as possible.
+  void OnExit();
   void OnForkPrepare();
   void OnForkParent();
   void OnForkChild();
@@ -116,6 +124,7 @@ class Allocator {
 
   CentralHeap central_;
   ThreadRegistry registry_;
+  Scavenger scavenger_;
   PeakAlloc peak_;
   Options options_;
   std::atomic<bool> configured_{false};

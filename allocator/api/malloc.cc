@@ -159,7 +159,7 @@ void spanmalloc_sdallocx(void* pointer, size_t size, int flags) {
 
 int spanmalloc_malloc_trim(size_t pad) {
   const int saved_errno = errno;
-  const bool released = the_allocator.Release(pad) != 0;
+  const bool released = the_allocator.scavenger().Trim(pad) != 0;
   errno = saved_errno;
   return released;
 }

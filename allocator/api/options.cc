@@ -5,7 +5,7 @@
 namespace spanmalloc {
 namespace {
 
-enum class Type { kBytes, kFlag, kChoice, kText };
+enum class Type { kBytes, kCgroup, kDuration, kFlag, kChoice, kText };
 
 struct Option {
   const char* key;
@@ -57,6 +57,25 @@ int SuffixShift(char suffix) {
   }
 }
 
+// Moves the number over the suffix at its end. False if that is none.
+bool ApplySuffix(Slice suffix, Type type, uint64_t* n) {
+  if (suffix.size == 0) return true;
+  if (type == Type::kBytes || type == Type::kCgroup) {
+    const int shift = SuffixShift(suffix.data[0]);
+    if (suffix.size != 1 || shift < 0 || *n > (UINT64_MAX >> shift)) {
+      return false;
+    }
+    *n <<= shift;
+    return true;
+  }
+  if (type != Type::kDuration) return false;
+  const uint64_t unit = suffix.Is("ms")  ? 1
+                        : suffix.Is("s") ? 1000
+                        : suffix.Is("m") ? 60000
+                                         : 0;
+  return unit != 0 && !__builtin_mul_overflow(*n, unit, n);
+}
+
 bool ParseNumber(Slice text, Type type, uint64_t* value) {
   uint64_t n = 0;
   size_t i = 0;
@@ -67,15 +86,11 @@ bool ParseNumber(Slice text, Type type, uint64_t* value) {
       return false;
     }
   }
-  if (i == 0) return false;
-  if (i < text.size && type == Type::kBytes) {
-    const int shift = SuffixShift(text.data[i]);
-    if (shift < 0 || n > (UINT64_MAX >> shift)) return false;
-    n <<= shift;
-    ++i;
+  if (i == 0 || !ApplySuffix({text.data + i, text.size - i}, type, &n)) {
+    return false;
   }
   *value = n;
-  return i == text.size;
+  return true;
 }
 
 // The name at that place in the list, or an empty one.
@@ -119,7 +134,14 @@ bool Parse(const Option& option, Slice value, Options* options) {
     case Type::kChoice:
       if (!ParseChoice(value, option.choices, &number)) return false;
       break;
+    case Type::kCgroup:
+      if (value.Is("cgroup")) {
+        number = kCgroupLimit;
+        break;
+      }
+      [[fallthrough]];
     case Type::kBytes:
+    case Type::kDuration:
     case Type::kFlag:
       if (!ParseNumber(value, option.type, &number) || number < option.least ||
           number > option.most) {
@@ -141,7 +163,15 @@ void AddValue(const Option& option, const Options& options, Message* line) {
       line->Text(name.data, name.size);
       break;
     }
+    case Type::kCgroup:
+      if (options.*option.value == kCgroupLimit) {
+        line->Text("cgroup");
+        break;
+      }
+      line->Decimal(options.*option.value);
+      break;
     case Type::kBytes:
+    case Type::kDuration:
     case Type::kFlag:
       line->Decimal(options.*option.value);
       break;
@@ -157,8 +187,11 @@ void AddRange(const Option& option, Message* line) {
       line->Text(option.choices);
       break;
     case Type::kBytes:
+    case Type::kCgroup:
+    case Type::kDuration:
     case Type::kFlag:
       line->Decimal(option.least).Text(" to ").Decimal(option.most);
+      if (option.type == Type::kCgroup) line->Text(" or cgroup");
       break;
   }
 }
@@ -191,7 +224,7 @@ void Apply(Slice key, const Slice* value, Options* options) {
   for (const Option& option : kOptions) {
     if (!key.Is(option.key)) continue;
     const bool is_number =
-        option.type == Type::kBytes || option.type == Type::kFlag;
+        option.type != Type::kChoice && option.type != Type::kText;
     const Slice alone = is_number ? Slice{"1", 1} : Slice{"", 0};
     return Apply(option, value != nullptr ? *value : alone, options);
   }

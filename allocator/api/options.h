@@ -27,6 +27,9 @@ struct OptionText {
   bool Is(const char* text) const { return strcmp(data, text) == 0; }
 };
 
+// What an option of the type kCgroup holds for the word.
+inline constexpr uint64_t kCgroupLimit = UINT64_MAX;
+
 struct Options {
 #define SPANMALLOC_OPTION(key, type, default_value, least, most, help) \
   uint64_t key = default_value;

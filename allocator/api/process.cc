@@ -37,6 +37,7 @@ __attribute__((constructor(101))) void Start() { the_allocator.OnStart(); }
 // As late as possible, so that the last statistics tell all. A debug build has
 // its invariants checked once more.
 __attribute__((destructor(101))) void End() {
+  the_allocator.OnExit();
   WriteStatsAtExit();
   if (kAssertLevel >= 2) the_allocator.CheckInvariants();
 }
@@ -56,6 +57,15 @@ void Allocator::Configure() {
   registry_.set_cache_bytes(options_.thread_cache_bytes);
   central_.page_heap().Configure(options_.window_bytes,
                                  options_.huge_page_threshold);
+  ScavengerSettings scavenger;
+  scavenger.mode = static_cast<ScavengerMode>(options_.scavenger);
+  scavenger.delay = options_.scavenge_delay * 1'000'000;
+  scavenger.limit_of_cgroup = options_.memory_limit == kCgroupLimit;
+  if (!scavenger.limit_of_cgroup) scavenger.limit = options_.memory_limit;
+  scavenger.hard_limit = options_.memory_limit_hard;
+  scavenger.lazily = options_.release != 0;
+  scavenger.trace = options_.scavtrace != 0;
+  scavenger_.Configure(scavenger);
 }
 
 void Allocator::OnStart() {
@@ -69,15 +79,21 @@ void Allocator::OnStart() {
         options_, [](void*, Message* line) { line->Print(); }, nullptr);
   }
   StartStatsReports(options_);
+  scavenger_.OnStart();
   errno = saved_errno;
 }
 
+void Allocator::OnExit() { scavenger_.OnExit(); }
+
 void Allocator::OnThreadExit(void* cache) {
-  if (cache == current_thread_cache) the_allocator.registry_.Leave();
+  if (cache != current_thread_cache) return;
+  the_allocator.registry_.Leave();
+  the_allocator.scavenger_.OnThreadExit();
 }
 
 template <typename F>
 void Allocator::ForEachForkLock(F&& f) {
+  f(scavenger_.fork_lock());
   f(registry_.fork_lock());
   central_.ForEachForkLock(f);
 }
@@ -98,6 +114,7 @@ void Allocator::OnForkChild() {
   // leaves it held if not.
   if (_IO_list_resetlock != nullptr) _IO_list_resetlock();
   registry_.ForgetOtherThreads();
+  scavenger_.OnForkChild();
 }
 
 }  // namespace spanmalloc

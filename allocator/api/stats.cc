@@ -16,6 +16,8 @@ namespace {
 
 static_assert(static_cast<int>(MetricUnit::kBytes) == SPANMALLOC_UNIT_BYTES);
 static_assert(static_cast<int>(MetricUnit::kCount) == SPANMALLOC_UNIT_COUNT);
+static_assert(static_cast<int>(MetricUnit::kNanoseconds) ==
+              SPANMALLOC_UNIT_NANOSECONDS);
 static_assert(static_cast<int>(MetricKind::kGauge) == SPANMALLOC_KIND_GAUGE);
 static_assert(static_cast<int>(MetricKind::kCounter) ==
               SPANMALLOC_KIND_COUNTER);

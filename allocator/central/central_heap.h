@@ -71,12 +71,22 @@ class CentralHeap {
   // have a turn, first the one after that at which the last call stopped.
   SpanRelease ReleaseFreePagesInSpans(bool idle_only, size_t max_bytes);
 
+  // Of free objects in the spans of all classes. Without a lock.
+  size_t free_bytes() const {
+    size_t bytes = 0;
+    for (size_t c = 1; c < kNumClasses; ++c) {
+      bytes += lists_[c].stats().free_objects * kSizeClasses[c].size;
+    }
+    return bytes;
+  }
+
   // False if sweeps will find nothing until objects come home. Without a lock;
   // it reads a line for each class.
   bool HasUnused() const;
 
-  // With C7 of CentralFreeList.
   void CheckInvariants() const;
+  // With C7 of CentralFreeList, which holds when no thread is at work.
+  void CheckWhenQuiet() const;
 
   // Every lock of this part and below, in rank order.
   template <typename F>

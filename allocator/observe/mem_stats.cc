@@ -129,7 +129,7 @@ uint64_t ReadHeapAlloc(const CentralHeap& heap, const ThreadRegistry& threads) {
 }
 
 MemStats ReadMemStats(const CentralHeap& heap, const ThreadRegistry& threads,
-                      PeakAlloc* peak) {
+                      const ScavengerStats& scavenger, PeakAlloc* peak) {
   MemStats stats = {};
   ThreadCounts counts;
   threads.Sum(&counts);
@@ -144,6 +144,9 @@ MemStats ReadMemStats(const CentralHeap& heap, const ThreadRegistry& threads,
   }
   stats.heap_idle = stats.heap_sys - stats.heap_inuse;
   stats.heap_released = Least(pages.fresh.bytes(), stats.heap_idle);
+  stats.heap_lazy =
+      Least(pages.lazy.bytes(), stats.heap_idle - stats.heap_released);
+  stats.span_released = Least(pages.released_in_spans, stats.heap_inuse);
   ReadFree(heap, pages, &stats);
   ReadTiny(heap, &stats);
   ReadRecords(heap.page_heap().arena(), pages, counts, &stats);
@@ -156,7 +159,12 @@ MemStats ReadMemStats(const CentralHeap& heap, const ThreadRegistry& threads,
                               : pages.peak_used.bytes();
   stats.peak_resident = pages.peak_backed.bytes();
   stats.released_total = pages.released_bytes;
-  stats.release_calls = pages.releases;
+  stats.lazily_released_total = pages.lazily_released_bytes;
+  stats.release_calls = scavenger.calls;
+  stats.scavenge_cycles = scavenger.cycles;
+  stats.scavenge_ns = scavenger.nanoseconds;
+  stats.memory_limit = scavenger.limit;
+  stats.memory_limit_hard = scavenger.hard_limit;
   stats.lock_waits = Mutex::waits();
   stats.heap_huge = Least(pages.huge.bytes(), stats.heap_sys);
   stats.threads = counts.threads;
@@ -166,7 +174,7 @@ MemStats ReadMemStats(const CentralHeap& heap, const ThreadRegistry& threads,
 int CopyMemStats(const MemStats& stats, MemStats* out, size_t size) {
   // That of the first version; it never becomes smaller.
   constexpr size_t kLeast =
-      41 * sizeof(uint64_t) + 64 * sizeof(spanmalloc_size_stats);
+      48 * sizeof(uint64_t) + 64 * sizeof(spanmalloc_size_stats);
   static_assert(kLeast == sizeof(MemStats));
   if (out == nullptr || size < kLeast) return EINVAL;
   const size_t known = size < sizeof(stats) ? size : sizeof(stats);
@@ -188,7 +196,8 @@ const char* CheckMemStats(const MemStats& s) {
                                    s.buck_hash_sys + s.metadata_sys +
                                    s.other_sys);
   SPANMALLOC_IDENTITY(s.heap_sys == s.heap_inuse + s.heap_idle);
-  SPANMALLOC_IDENTITY(s.heap_released <= s.heap_idle);
+  SPANMALLOC_IDENTITY(s.heap_released + s.heap_lazy <= s.heap_idle);
+  SPANMALLOC_IDENTITY(s.span_released <= s.heap_inuse);
   SPANMALLOC_IDENTITY(s.alloc == s.heap_alloc);
   SPANMALLOC_IDENTITY(s.total_alloc >= s.total_freed);
   SPANMALLOC_IDENTITY(s.heap_alloc == s.total_alloc - s.total_freed);

@@ -20,6 +20,7 @@
 #include <cstdint>
 
 #include "allocator/central/central_heap.h"
+#include "allocator/scavenge/scavenger.h"
 #include "allocator/thread/thread_registry.h"
 #include "spanmalloc/spanmalloc.h"
 
@@ -48,7 +49,7 @@ class PeakAlloc {
 };
 
 MemStats ReadMemStats(const CentralHeap& heap, const ThreadRegistry& threads,
-                      PeakAlloc* peak);
+                      const ScavengerStats& scavenger, PeakAlloc* peak);
 
 // Its heap_alloc alone.
 uint64_t ReadHeapAlloc(const CentralHeap& heap, const ThreadRegistry& threads);

@@ -15,7 +15,7 @@
 
 namespace spanmalloc {
 
-enum class MetricUnit { kBytes, kCount };
+enum class MetricUnit { kBytes, kCount, kNanoseconds };
 enum class MetricKind { kGauge, kCounter };
 
 struct Metric {

@@ -63,7 +63,12 @@ void RenderPrometheus(const MemStats& stats, const ProcessInfo& process,
   for (const Metric& metric : kMetrics) {
     Head(out, kPrefix, metric.prometheus, metric.kind, metric.help);
     out->Text(kPrefix).Text(metric.prometheus).Text(" ");
-    out->Decimal(stats.*metric.value).Text("\n");
+    if (metric.unit == MetricUnit::kNanoseconds) {
+      out->Billionths(stats.*metric.value);
+    } else {
+      out->Decimal(stats.*metric.value);
+    }
+    out->Text("\n");
   }
   SizeClasses(stats, out, "by_size_mallocs_total",
               &spanmalloc_size_stats::mallocs,

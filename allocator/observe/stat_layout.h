@@ -18,6 +18,7 @@
 #include "allocator/observe/stat_root.h"
 #include "allocator/os/mutex.h"
 #include "allocator/page/page_heap.h"
+#include "allocator/scavenge/scavenger.h"
 #include "allocator/thread/thread_cache.h"
 #include "allocator/thread/thread_registry.h"
 #include "spanmalloc/spanmalloc.h"
@@ -33,6 +34,7 @@ struct StatLayout {
   // The root of these parts, which are (to be) at `self`.
   static constexpr StatRoot Root(const CentralHeap& heap,
                                  const ThreadRegistry& threads,
+                                 const Scavenger& scavenger,
                                  const PeakAlloc& peak, const StatRoot* self) {
     StatRoot root = {};
     root.magic[0] = kStatRootMagic0;
@@ -49,6 +51,11 @@ struct StatLayout {
     AddThreads(threads, &root);
     AddCentral(heap, &root);
     AddPages(heap.page_heap_, &root);
+    root.release_calls = &scavenger.calls_;
+    root.scavenge_cycles = &scavenger.cycles_;
+    root.scavenge_ns = &scavenger.nanoseconds_;
+    root.memory_limit = &scavenger.limit_;
+    root.memory_limit_hard = &scavenger.hard_limit_;
     return root;
   }
 
@@ -135,7 +142,9 @@ struct StatLayout {
     root->large_bytes_allocated = SPANMALLOC_PAGE_WORD(large_bytes_allocated);
     root->large_bytes_freed = SPANMALLOC_PAGE_WORD(large_bytes_freed);
     root->released_bytes = SPANMALLOC_PAGE_WORD(released_bytes);
-    root->releases = SPANMALLOC_PAGE_WORD(releases);
+    root->lazy_pages = SPANMALLOC_PAGE_WORD(lazy);
+    root->released_in_spans = SPANMALLOC_PAGE_WORD(released_in_spans);
+    root->lazily_released_bytes = SPANMALLOC_PAGE_WORD(lazily_released_bytes);
 #undef SPANMALLOC_PAGE_WORD
     const MetadataArena& arena = pages.arena_;
     root->arena_system_bytes = &arena.system_bytes_;

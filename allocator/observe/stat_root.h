@@ -98,8 +98,6 @@ struct StatRoot {
   uint32_t large_bytes_allocated;
   uint32_t large_bytes_freed;
   uint32_t released_bytes;
-  uint32_t releases;
-  uint32_t reserved;
 
   // ---- Metadata
   StatAddress arena_system_bytes;
@@ -128,6 +126,17 @@ struct StatRoot {
   StatAddress records;     // Holds the address of the first part of the
                            // memory for records: the address of the next
                            // part, or 0, then the bytes of this one.
+
+  // ---- The scavenger. Three more words of the page heap's record:
+  uint32_t lazy_pages;
+  uint32_t released_in_spans;  // Bytes.
+  uint32_t lazily_released_bytes;
+  uint32_t reserved;
+  StatAddress release_calls;
+  StatAddress scavenge_cycles;
+  StatAddress scavenge_ns;
+  StatAddress memory_limit;
+  StatAddress memory_limit_hard;
 };
 static_assert(sizeof(StatRoot) % sizeof(uint64_t) == 0);
 

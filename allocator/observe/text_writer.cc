@@ -65,6 +65,16 @@ TextWriter& TextWriter::Hundredths(uint64_t value) {
   return Decimal(value / 100).Text(fraction, sizeof(fraction));
 }
 
+TextWriter& TextWriter::Billionths(uint64_t value) {
+  char fraction[10] = {'.'};
+  uint64_t rest = value % 1'000'000'000;
+  for (size_t i = sizeof(fraction) - 1; i > 0; --i) {
+    fraction[i] = static_cast<char>('0' + rest % 10);
+    rest /= 10;
+  }
+  return Decimal(value / 1'000'000'000).Text(fraction, sizeof(fraction));
+}
+
 TextWriter& TextWriter::Column(size_t column) {
   while (column_ < column) Text(" ", 1);
   return *this;

@@ -35,6 +35,8 @@ class TextWriter {
   TextWriter& Decimal(uint64_t value);
   // value / 100 with two digits behind the point.
   TextWriter& Hundredths(uint64_t value);
+  // value / 1,000,000,000 with nine digits behind the point.
+  TextWriter& Billionths(uint64_t value);
   // Blanks until the line is that long; none if it already is.
   TextWriter& Column(size_t column);
   // A number that ends at that column.

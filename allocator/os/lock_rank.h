@@ -10,6 +10,7 @@
 namespace spanmalloc {
 
 enum class LockRank : unsigned char {
+  kScavenger,
   kThreadRegistry,
   kTransferCache,
   kCentralFreeList,

@@ -85,7 +85,6 @@ struct PageHeapStats {
   uint64_t large_bytes_allocated;
   uint64_t large_bytes_freed;
   uint64_t released_bytes;     // Given back since the start, but not lazily.
-  uint64_t releases;           // Calls that asked for it.
   uint64_t released_in_spans;  // Bytes of the used pages, not backed.
   size_t class_map_bytes;      // Address space of the class map.
   Length lazy;                 // Those free ones that were released lazily.

@@ -321,7 +321,6 @@ size_t PageHeap::ReleaseIdle(size_t bytes, uint32_t min_age) {
   bool lazily = false;
   {
     Change change(this);
-    ++stats_.releases;
     lazily = lazily_ && min_age != 0;
   }
   const bool wanted_lazily = lazily;

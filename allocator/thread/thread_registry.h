@@ -83,6 +83,9 @@ class ThreadRegistry {
     return share_.filled.load(std::memory_order_relaxed);
   }
 
+  // Threads that have a cache.
+  size_t threads() const { return threads_.load(std::memory_order_relaxed); }
+
   // Sends home what the calling thread's cache holds. For a thread that knows
   // that it will be idle.
   void FlushCurrent();

@@ -48,7 +48,7 @@ TEST_F(AllocatorDeathTest, DoubleFreeFoundWhenTheObjectComesHome) {
   ExpectAbort(
       [&] {
         Free(p), Free(q), Free(p);
-        world_.allocator->Release(0);
+        world_.allocator->scavenger().Trim(0);
       },
       "double free of %p \\(48-byte class\\)", p);
 }

@@ -237,7 +237,7 @@ TEST(Allocator, ReleaseEmptiesTheCachesOfAllThreads) {
   const IdleThread idle(&world, 1000, 500);
   world.Malloc(100);
   EXPECT_GT(world.stats().thread_cache_bytes, 50000u);
-  world.allocator->Release(SIZE_MAX);
+  world.allocator->scavenger().Trim(SIZE_MAX);
   EXPECT_EQ(world.stats().thread_cache_bytes, 0u);
 }
 
@@ -306,7 +306,7 @@ TEST(Allocator, CountsAreExactWhereMemoryEnds) {
           break;
         }
         case 2:
-          world.allocator->Release(SIZE_MAX);
+          world.allocator->scavenger().Trim(SIZE_MAX);
           break;
         case 3:
           if (!blocks.empty()) free_last();
@@ -335,11 +335,11 @@ TEST(Allocator, ReleaseFindsAllFreeMemory) {
   const MemStats before = world.stats();
   const size_t held = before.heap_idle - before.heap_released;
   ASSERT_EQ(held, 7u * (40 << 10));
-  EXPECT_EQ(world.allocator->Release(held + (1 << 20)), 0u);
-  EXPECT_GE(world.allocator->Release(0), held);
+  EXPECT_EQ(world.allocator->scavenger().Trim(held + (1 << 20)), 0u);
+  EXPECT_GE(world.allocator->scavenger().Trim(0), held);
   const MemStats after = world.stats();
   EXPECT_EQ(after.heap_idle, after.heap_released);
-  EXPECT_EQ(world.allocator->Release(0), 0u);
+  EXPECT_EQ(world.allocator->scavenger().Trim(0), 0u);
   world.Check();
 }
 
@@ -347,10 +347,10 @@ TEST(Allocator, ReleaseStopsWhenLittleIsLeft) {
   World world;
   for (int i = 0; i < 8; ++i) world.Malloc(1 << 20);
   world.FreeAll();
-  world.allocator->Release(3 << 20);
+  world.allocator->scavenger().Trim(3 << 20);
   const MemStats stats = world.stats();
   EXPECT_LE(stats.heap_idle - stats.heap_released, 3u << 20);
-  EXPECT_EQ(world.allocator->Release(3 << 20), 0u);
+  EXPECT_EQ(world.allocator->scavenger().Trim(3 << 20), 0u);
 }
 
 TEST(Allocator, ReleaseThatTheSystemRefuses) {
@@ -358,7 +358,7 @@ TEST(Allocator, ReleaseThatTheSystemRefuses) {
   world.Malloc(1 << 20);
   world.FreeAll();
   world.system.Deny(FakeSystem::kRelease);
-  EXPECT_EQ(world.allocator->Release(0), 0u);
+  EXPECT_EQ(world.allocator->scavenger().Trim(0), 0u);
   world.Check();
   for (int i = 0; i < 4; ++i) world.Calloc(1 << 20);
 }
@@ -366,7 +366,7 @@ TEST(Allocator, ReleaseThatTheSystemRefuses) {
 TEST(Allocator, FreeKeepsErrno) {
   World world;
   for (const size_t size : {1, 5000, 100 << 10, 100 << 20}) world.Malloc(size);
-  world.allocator->Release(0);
+  world.allocator->scavenger().Trim(0);
   errno = 99;
   world.FreeAll();
   EXPECT_EQ(errno, 99);

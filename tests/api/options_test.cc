@@ -27,6 +27,8 @@ void ExpectEqual(const Options& a, const Options& b) {
 #include "allocator/api/options.def"
 }
 
+bool IsOfCgroup(const std::string& type) { return type == "kCgroup"; }
+
 TEST(Options, NothingChangesNothing) {
   for (const char* text :
        {static_cast<const char*>(nullptr), "", ",", ",,,,"}) {
@@ -85,9 +87,10 @@ TEST(Options, TheEndsOfRangesAreInThem) {
     uint64_t Options::*value;
     uint64_t least;
     uint64_t most;
+    bool of_cgroup;
   } rows[] = {
 #define SPANMALLOC_OPTION(key, type, default_value, least, most, help) \
-  {#key, &Options::key, least, most},
+  {#key, &Options::key, least, most, IsOfCgroup(#type)},
 #define SPANMALLOC_CHOICE_OPTION(key, choices, help)
 #define SPANMALLOC_TEXT_OPTION(key, help)
 #include "allocator/api/options.def"
@@ -108,7 +111,8 @@ TEST(Options, TheEndsOfRangesAreInThem) {
     EXPECT_EQ(Parse((key + "=" + above).c_str(), &options),
               "spanmalloc: option " + key + ": \"" + above +
                   "\" is not a number from " + std::to_string(row.least) +
-                  " to " + std::to_string(row.most) + "; it stays at " +
+                  " to " + std::to_string(row.most) +
+                  (row.of_cgroup ? " or cgroup" : "") + "; it stays at " +
                   std::to_string(kept) + "\n");
     EXPECT_EQ(options.*row.value, kept);
   }
@@ -145,6 +149,62 @@ TEST(Options, BadValuesAreToldAndIgnored) {
                   "\" is not a number from 1048576 to 1099511627776; it stays "
                   "at 33554432\n");
     ExpectEqual(options, expected);
+  }
+}
+
+TEST(Options, Durations) {
+  const struct {
+    const char* text;
+    uint64_t milliseconds;
+  } rows[] = {
+      {"scavenge_delay=250", 250},
+      {"scavenge_delay=250ms", 250},
+      {"scavenge_delay=5s", 5000},
+      {"scavenge_delay=2m", 120000},
+      {"scavenge_delay=1", 1},
+      {"scavenge_delay=1440m", 86400000},
+      {"scavenge_delay=0", 1000},
+      {"scavenge_delay=1441m", 1000},
+      {"scavenge_delay=5h", 1000},
+      {"scavenge_delay=5S", 1000},
+      {"scavenge_delay=s", 1000},
+      {"scavenge_delay=5ss", 1000},
+      {"scavenge_delay=5K", 1000},
+      {"scavenge_delay=5 s", 1000},
+      {"scavenge_delay=999999999999999999m", 1000},
+  };
+  for (const auto& row : rows) {
+    Options options;
+    testing::internal::CaptureStderr();
+    ParseOptions(row.text, &options);
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(options.scavenge_delay, row.milliseconds) << row.text;
+    // The row that writes the default is right, too.
+    EXPECT_EQ(said.empty(), row.milliseconds != 1000) << row.text;
+  }
+}
+
+TEST(Options, ALimitMayBeTheControlGroups) {
+  const struct {
+    const char* text;
+    uint64_t limit;
+    bool right;
+  } rows[] = {
+      {"memory_limit=cgroup", kCgroupLimit, true},
+      {"memory_limit=512M", 512 << 20, true},
+      {"memory_limit=0", 0, true},
+      {"memory_limit=cgroups", 0, false},
+      {"memory_limit=", 0, false},
+      {"memory_limit=18446744073709551615", 0, false},
+      {"memory_limit_hard=cgroup", 0, false},
+  };
+  for (const auto& row : rows) {
+    Options options;
+    testing::internal::CaptureStderr();
+    ParseOptions(row.text, &options);
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(options.memory_limit, row.limit) << row.text;
+    EXPECT_EQ(said.empty(), row.right) << row.text << said;
   }
 }
 
@@ -261,10 +321,11 @@ TEST(Options, TheListNamesAllWithValuesAndRanges) {
   size_t i = 0;
 #define SPANMALLOC_OPTION(key, type, default_value, least, most, help)     \
   ASSERT_LT(i, lines.size());                                              \
-  EXPECT_EQ(lines[i++], "spanmalloc: " #key "=" +                          \
-                            std::to_string(options.key) + " (" +           \
-                            std::to_string(uint64_t{least}) + " to " +     \
-                            std::to_string(uint64_t{most}) + "): " + help) \
+  EXPECT_EQ(lines[i++],                                                    \
+            "spanmalloc: " #key "=" + std::to_string(options.key) + " (" + \
+                std::to_string(uint64_t{least}) + " to " +                 \
+                std::to_string(uint64_t{most}) +                           \
+                (IsOfCgroup(#type) ? " or cgroup" : "") + "): " + help)    \
       << "it has to fit into one message";
 #define SPANMALLOC_CHOICE_OPTION(key, choices, help)                    \
   ASSERT_LT(i, lines.size());                                           \

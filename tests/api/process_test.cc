@@ -110,7 +110,7 @@ TEST(Process, ForkWhileCachesAreDrained) {
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
   threads.emplace_back([&stop] {
-    while (!stop) the_allocator.Release(SIZE_MAX);
+    while (!stop) the_allocator.scavenger().Trim(SIZE_MAX);
   });
   threads.emplace_back([&stop] {
     while (!stop) UseAllSizes();
@@ -118,9 +118,9 @@ TEST(Process, ForkWhileCachesAreDrained) {
   for (int i = 0; i < 20; ++i) {
     UseAllSizes();
     EXPECT_TRUE(ForkAndRun([] {
-      the_allocator.Release(SIZE_MAX);
+      the_allocator.scavenger().Trim(SIZE_MAX);
       const bool ok = UseAllSizes();
-      the_allocator.Release(SIZE_MAX);
+      the_allocator.scavenger().Trim(SIZE_MAX);
       the_allocator.CheckInvariants();
       return ok && UseAllSizes();
     })) << i;

@@ -192,7 +192,7 @@ TEST(Stress, ThreadsShareBlocksAndTheBooksAreExact) {
       EXPECT_GE(stats.mallocs, stats.frees);
       EXPECT_LE(stats.threads, kThreads + 2u);
       the_allocator.CheckInvariants();
-      if (stats.mallocs % 16 == 0) the_allocator.Release(4 << 20);
+      if (stats.mallocs % 16 == 0) the_allocator.scavenger().Trim(4 << 20);
       std::this_thread::yield();
     }
   });
@@ -244,7 +244,7 @@ TEST(Stress, CachesAreDrainedMeanwhile) {
   Exchange exchange;
   std::atomic<bool> stop{false};
   std::thread drainer([&stop] {
-    while (!stop) the_allocator.Release(SIZE_MAX);
+    while (!stop) the_allocator.scavenger().Trim(SIZE_MAX);
   });
   int errors = 0;
   for (int generation = 0; generation < 3; ++generation) {

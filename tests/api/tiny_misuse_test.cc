@@ -101,14 +101,14 @@ TEST_P(TinyDeathTest, DoubleFreeFoundWhenTheGuestComesHome) {
       [&] {
         void* const other = world_.Malloc(GetParam().guest);
         Free(guest_), Free(other), Free(guest_);
-        world_.allocator->Release(0);
+        world_.allocator->scavenger().Trim(0);
       },
       guest_, GetParam().guest);
   ExpectDoubleFree(
       [&] {
         void* const other = world_.Malloc(GetParam().host);
         Free(host_), Free(other), Free(host_);
-        world_.allocator->Release(0);
+        world_.allocator->scavenger().Trim(0);
       },
       host_, GetParam().host);
 }
@@ -118,9 +118,9 @@ TEST_P(TinyDeathTest, DoubleFreeLater) {
   ExpectDoubleFree(
       [&] {
         Free(guest_);
-        world_.allocator->Release(0);
+        world_.allocator->scavenger().Trim(0);
         Free(guest_);
-        world_.allocator->Release(0);
+        world_.allocator->scavenger().Trim(0);
       },
       guest_, GetParam().guest);
 }
@@ -131,7 +131,7 @@ TEST_P(TinyDeathTest, DoubleFreeWhenTheSpanIsGone) {
       Text("free of %p, which is not the start of a live block", guest_);
   const auto leave = [&] {
     world_.FreeAll();
-    world_.allocator->Release(0);
+    world_.allocator->scavenger().Trim(0);
   };
   ExpectAbort([&] { leave(), Free(guest_); }, line);
   ExpectAbort(
@@ -154,7 +154,7 @@ TEST_P(TinyDeathTest, FreeOfSlackThatIsNobodys) {
   ExpectDoubleFree(
       [&] {
         Free(slack);
-        world_.allocator->Release(0);
+        world_.allocator->scavenger().Trim(0);
       },
       slack, GetParam().guest);
 }
@@ -215,7 +215,7 @@ TEST_P(TinyDeathTest, RightSizes) {
   const size_t host = GetParam().host, guest = GetParam().guest;
   for (size_t size = guest == 4 ? 0 : guest - 3; size <= guest; ++size) {
     FreeSized(guest_, size);
-    world_.allocator->Release(0);
+    world_.allocator->scavenger().Trim(0);
     guest_ = static_cast<char*>(Allocator::Allocate(guest));
     if (guest_ == nullptr) {
       guest_ = static_cast<char*>(world_.allocator->AllocateSlow(guest));
@@ -223,7 +223,7 @@ TEST_P(TinyDeathTest, RightSizes) {
   }
   for (size_t size = host - 3; size <= host; ++size) {
     FreeSized(host_, size);
-    world_.allocator->Release(0);
+    world_.allocator->scavenger().Trim(0);
     host_ = static_cast<char*>(Allocator::Allocate(host));
     if (host_ == nullptr) {
       host_ = static_cast<char*>(world_.allocator->AllocateSlow(host));

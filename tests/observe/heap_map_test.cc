@@ -80,7 +80,7 @@ TEST_F(HeapMapTest, EveryState) {
   world_.Free(1);
   EXPECT_EQ(StateOf(large), PageState::kIdle);
   ExpectSums();
-  world_.allocator->Release(0);
+  world_.allocator->scavenger().Trim(0);
   EXPECT_EQ(StateOf(large), PageState::kReleased);
   EXPECT_EQ(StateOf(small), PageState::kUsed);
   EXPECT_EQ(StateOf(current_thread_cache), PageState::kRecords);

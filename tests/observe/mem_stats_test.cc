@@ -16,7 +16,9 @@ namespace {
 
 class MemStatsTest : public testing::Test {
  protected:
-  MemStats Read() { return ReadMemStats(*heap_, *threads_, &peak_); }
+  MemStats Read() {
+    return ReadMemStats(*heap_, *threads_, ScavengerStats(), &peak_);
+  }
 
   static void ExpectIdentities(const MemStats& stats) {
     EXPECT_EQ(CheckMemStats(stats), nullptr) << CheckMemStats(stats);
@@ -149,7 +151,7 @@ TEST(TinyStatsTest, SavedBytes) {
   EXPECT_EQ(stats.tiny_frees, kCount);
   EXPECT_EQ(stats.tiny_objects, 0u);
   EXPECT_EQ(stats.tiny_saved, 0u);
-  world.allocator->Release(0);
+  world.allocator->scavenger().Trim(0);
 
   // Next to objects of 12 bytes they take nothing, but for those that the span
   // of the first ones has left.

@@ -66,9 +66,12 @@ TEST(RenderPrometheus, EveryNumber) {
   const MemStats stats = ExampleStats();
   const std::string text = Prometheus(stats, ExampleProcess());
   for (const Metric& metric : kMetrics) {
+    const bool seconds = metric.unit == MetricUnit::kNanoseconds;
+    const std::string value = std::to_string(stats.*metric.value);
+    // A made-up number has four digits.
     const std::string line = std::string("\nspanmalloc_memstats_") +
                              metric.prometheus + " " +
-                             std::to_string(stats.*metric.value) + "\n";
+                             (seconds ? "0.00000" : "") + value + "\n";
     EXPECT_NE(text.find(line), std::string::npos) << line;
   }
   for (const char* line : {

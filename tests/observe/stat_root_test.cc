@@ -85,7 +85,7 @@ TEST_F(StatRootTest, SmallAndLargeBlocks) {
   }
   world_.FreeAll();
   ExpectSame();
-  world_.allocator->Release(0);
+  world_.allocator->scavenger().Trim(0);
   ExpectSame();
 }
 

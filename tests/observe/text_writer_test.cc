@@ -52,6 +52,15 @@ TEST(TextWriter, Pieces) {
             "abc0 18446744073709551615 0.07 123.45\n");
 }
 
+TEST(TextWriter, Billionths) {
+  EXPECT_EQ(Written([](TextWriter* out) {
+              out->Billionths(0).Text(" ").Billionths(7).Text(" ");
+              out->Billionths(12'345'678'901).Text(" ");
+              out->Billionths(UINT64_MAX);
+            }),
+            "0.000000000 0.000000007 12.345678901 18446744073.709551615");
+}
+
 TEST(TextWriter, Human) {
   const struct {
     uint64_t bytes;

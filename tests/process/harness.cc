@@ -3,6 +3,7 @@
 #include "tests/process/harness.h"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,6 +50,47 @@ void Begin(unsigned seconds) {
 
 size_t VirtualBytes() { return Statm(0); }
 size_t ResidentBytes() { return Statm(1); }
+
+void WithOptions(char** argv, const char* options) {
+  const char* const now = getenv("SPANMALLOC_OPTIONS");
+  if (now != nullptr && strcmp(now, options) == 0) return;
+  CHECK(setenv("SPANMALLOC_OPTIONS", options, 1) == 0);
+  execv("/proc/self/exe", argv);
+  Fail(__FILE__, __LINE__, "execv");
+}
+
+int ThreadsNamed(const char* name) {
+  const size_t length = strlen(name);
+  int count = 0;
+  // Without opendir, which allocates.
+  const int folder =
+      open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  CHECK(folder >= 0);
+  alignas(8) char entries[4096];
+  for (;;) {
+    const long got = syscall(SYS_getdents64, folder, entries, sizeof(entries));
+    CHECK(got >= 0);
+    if (got == 0) break;
+    for (long at = 0; at < got;) {
+      // A struct linux_dirent64: two numbers of 8 bytes, the entry's length in
+      // 2, its type in 1, and its name.
+      unsigned short size;
+      memcpy(&size, entries + at + 16, sizeof(size));
+      char path[64], text[32] = {};
+      snprintf(path, sizeof(path), "%s/comm", entries + at + 19);
+      at += size;
+      const int file = openat(folder, path, O_RDONLY | O_CLOEXEC);
+      if (file < 0) continue;
+      if (read(file, text, sizeof(text) - 1) > 0 &&
+          strncmp(text, name, length) == 0 && text[length] == '\n') {
+        count++;
+      }
+      close(file);
+    }
+  }
+  close(folder);
+  return count;
+}
 
 void ExpectSuccess(pid_t child, const char* file, int line) {
   if (child < 0) Fail(file, line, "no child");

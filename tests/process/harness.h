@@ -35,6 +35,12 @@ bool OnSpanmalloc();
 size_t VirtualBytes();
 size_t ResidentBytes();
 
+// Starts the program again if SPANMALLOC_OPTIONS is not yet this text.
+void WithOptions(char** argv, const char* options);
+
+// How many threads of the process have that name.
+int ThreadsNamed(const char* name);
+
 // Waits for a child and fails unless it exited with status 0.
 void ExpectSuccess(pid_t child, const char* file, int line);
 

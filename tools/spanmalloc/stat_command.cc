@@ -40,7 +40,7 @@ const char kStatUsage[] =
 
 namespace {
 
-enum class Unit { kBytes, kCount };
+enum class Unit { kBytes, kCount, kNanoseconds };
 
 struct Metric {
   const char* name;

@@ -54,13 +54,15 @@ class Reader {
  private:
   // Whether the root's numbers can be right.
   bool IsSound() const {
-    const uint32_t words[] = {root_.mapped_pages,   root_.used_pages,
-                              root_.fresh_pages,    root_.huge_pages,
-                              root_.large_pages,    root_.peak_used_pages,
-                              root_.large_count,    root_.peak_backed_pages,
-                              root_.large_mallocs,  root_.large_frees,
-                              root_.released_bytes, root_.large_bytes_allocated,
-                              root_.releases,       root_.large_bytes_freed};
+    const uint32_t words[] = {
+        root_.mapped_pages,      root_.used_pages,
+        root_.fresh_pages,       root_.huge_pages,
+        root_.large_pages,       root_.peak_used_pages,
+        root_.large_count,       root_.peak_backed_pages,
+        root_.large_mallocs,     root_.large_frees,
+        root_.released_bytes,    root_.large_bytes_allocated,
+        root_.lazy_pages,        root_.large_bytes_freed,
+        root_.released_in_spans, root_.lazily_released_bytes};
     return root_.classes <= kMaxClasses &&
            root_.cache_bin_stride <= kMaxBlock / (kMaxClasses + 1) &&
            root_.cache_bin_mallocs < root_.cache_bin_stride &&
@@ -187,12 +189,16 @@ class Reader {
     stats->heap_sys = std::max(Pages(root_.mapped_pages), stats->heap_inuse);
     stats->heap_idle = stats->heap_sys - stats->heap_inuse;
     stats->heap_released = std::min(Pages(root_.fresh_pages), stats->heap_idle);
+    stats->heap_lazy = std::min(Pages(root_.lazy_pages),
+                                stats->heap_idle - stats->heap_released);
+    stats->span_released =
+        std::min(Word(root_.released_in_spans), stats->heap_inuse);
     stats->heap_huge = std::min(Pages(root_.huge_pages), stats->heap_sys);
     stats->peak_heap_inuse =
         std::max(Pages(root_.peak_used_pages), stats->heap_inuse);
     stats->peak_resident = Pages(root_.peak_backed_pages);
     stats->released_total = Word(root_.released_bytes);
-    stats->release_calls = Word(root_.releases);
+    stats->lazily_released_total = Word(root_.lazily_released_bytes);
   }
 
   // What of heap_inuse no block has.
@@ -282,7 +288,12 @@ class Reader {
   bool ReadOthers(spanmalloc_memstats* stats) {
     uint64_t peak;
     if (!ReadNumber(root_.peak_alloc, &peak) ||
-        !ReadNumber(root_.lock_waits, &stats->lock_waits)) {
+        !ReadNumber(root_.lock_waits, &stats->lock_waits) ||
+        !ReadNumber(root_.release_calls, &stats->release_calls) ||
+        !ReadNumber(root_.scavenge_cycles, &stats->scavenge_cycles) ||
+        !ReadNumber(root_.scavenge_ns, &stats->scavenge_ns) ||
+        !ReadNumber(root_.memory_limit, &stats->memory_limit) ||
+        !ReadNumber(root_.memory_limit_hard, &stats->memory_limit_hard)) {
       return false;
     }
     stats->peak_heap_alloc = std::max(peak, stats->heap_alloc);

@@ -1,0 +1,123 @@
+// When memory goes back to the system, and how much of it.
+//
+// Place:    scavenge/, inside Scavenger.
+// Purpose:  A pure decision: from the time and a few numbers about the heap to
+//           what shall be done now, and when to ask again. It reads no clock
+//           and touches no memory but its own, so every rule below is tested
+//           with a clock made up by the test.
+// Not here: which pages those are (page/idle_queue.h), doing it, and who does
+//           it when (scavenger.h).
+//
+// Rules
+//   Ages.  What is idle grows older by ticks, kTicksPerDelay to a delay, and
+//     goes back at the age of kReleaseAge ticks: between one delay and one and
+//     a quarter after it was used last.
+//   Regret.  Memory that goes back and is fetched again costs about a
+//     microsecond for each 4 KiB. When more than half of what went back within
+//     a delay was fetched again in the next one, the delay is doubled, up to
+//     kMostStretch times; when less than an eighth was, kGoodEnough times, it
+//     is halved again.
+//   Pace.  The work may take kPaceDivisor-th of the time: credit in nanoseconds
+//     grows with the clock, up to kMostCredit, and is spent by work.
+//   Limit.  From seven eighths of the limit on the age shrinks, to nothing at
+//     the limit; above it, what lies above goes back without regard to pace.
+//   Pressure.  When the system is short of memory, one tick is old enough, and
+//     the pace is ten times higher.
+//
+// Concurrency: none; Scavenger's lock covers it.
+// Clock:   may stand still, jump ahead (at most kMostElapsed counts), or step
+//          back (counts as standing still).
+#ifndef SPANMALLOC_ALLOCATOR_SCAVENGE_POLICY_H_
+#define SPANMALLOC_ALLOCATOR_SCAVENGE_POLICY_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace spanmalloc {
+
+// What is known when a decision is asked for.
+struct ScavengeView {
+  uint64_t now = 0;         // Nanoseconds of a clock that does not step back.
+  size_t footprint = 0;     // Bytes that the heap has from the system.
+  size_t idle = 0;          // Of them: free pages that could go back.
+  bool unused = false;      // Caches or spans may hold what nobody uses.
+  uint64_t given_back = 0;  // Bytes since the start.
+  size_t limit = 0;         // For the footprint; 0 = none.
+  bool pressure = false;    // The system is short of memory.
+};
+
+// What shall be done.
+struct ScavengeStep {
+  bool tick = false;          // Everything idle becomes a tick older.
+  bool sweep_caches = false;  // What caches and transfer caches had no use for
+                              // since the last time goes home.
+  bool sweep_spans = false;   // Free pages in spans that were not touched since
+                              // the last time go back, up to `bytes`.
+  size_t bytes = 0;           // So many bytes may go back,
+  uint32_t min_age = 0;       // if they are idle for at least so many ticks.
+};
+
+class ScavengePolicy {
+ public:
+  static constexpr uint64_t kForever = UINT64_MAX;
+  static constexpr uint32_t kTicksPerDelay = 4;
+  static constexpr uint32_t kReleaseAge = kTicksPerDelay + 1;
+  static constexpr uint32_t kMostStretch = 4;
+  static constexpr uint32_t kGoodEnough = 4;
+  static constexpr uint64_t kPaceDivisor = 100;
+  static constexpr int64_t kMostCredit = 50'000'000;
+  static constexpr uint64_t kMostElapsed = 60'000'000'000;
+  // The least that is released at a time, unless there is less.
+  static constexpr size_t kLeastBytes = 4 << 20;
+
+  constexpr ScavengePolicy() = default;
+
+  // Nanoseconds that memory stays idle before it goes back; at least 1.
+  void set_delay(uint64_t delay) { delay_ = delay == 0 ? 1 : delay; }
+
+  // What to do now.
+  ScavengeStep Next(const ScavengeView& view);
+
+  // What doing it has cost, and how many bytes went back.
+  void Spent(uint64_t nanoseconds, size_t bytes);
+
+  // Nanoseconds until Next should be called again; kForever if there is nothing
+  // to do until somebody frees memory. `view` is as of now, after the work.
+  uint64_t Wait(const ScavengeView& view);
+
+  // Times the delay, for tests and traces.
+  uint32_t stretch() const { return stretch_; }
+
+ private:
+  uint64_t TickLength() const {
+    const uint64_t length = delay_ / kTicksPerDelay * stretch_;
+    return length == 0 ? 1 : length;
+  }
+  int64_t CostOf(size_t bytes) const;
+  size_t BytesFor(int64_t nanoseconds) const;
+  void Elapse(const ScavengeView& view);
+  void LookBack(const ScavengeView& view);
+  void Forget(const ScavengeView& view);
+  void NoRegret();
+  uint32_t MinAge(const ScavengeView& view) const;
+
+  uint64_t delay_ = 1'000'000'000;
+  uint32_t stretch_ = 1;
+  uint32_t good_ = 0;    // Times without regret since the last one with it.
+  bool resting_ = true;  // Nothing to do since the last Wait.
+  bool more_ = false;    // All that was allowed went back; there may be more.
+  uint64_t last_ = 0;    // When Next was called last,
+  uint64_t last_tick_ = 0;  // and when it ordered a tick.
+  uint32_t ticks_ = 0;
+  int64_t credit_ = kMostCredit;
+  size_t allowed_ = 0;                   // Bytes of the last step.
+  uint64_t cost_per_mebibyte_ = 50'000;  // Nanoseconds; learnt.
+  // Since the last look back, and in the delay before.
+  uint64_t given_back_then_ = 0;
+  size_t footprint_then_ = 0;
+  uint64_t given_back_before_ = 0;
+};
+
+}  // namespace spanmalloc
+
+#endif  // SPANMALLOC_ALLOCATOR_SCAVENGE_POLICY_H_
