@@ -83,8 +83,8 @@ size_t spanmalloc_release_memory(size_t bytes);
 /* Sets the memory that the heap should not exceed, in bytes, counted as sys -
  * heap_released - heap_lazy - span_released; 0 = no limit. Near it the
  * scavenger works harder; above it memory goes back at once; blocks that the
- * program holds stay, so it may be exceeded. Returns the limit that was in force
- * (0 = none). Go: debug.SetMemoryLimit. */
+ * program holds stay, so it may be exceeded. Returns the limit that was in
+ * force (0 = none). Go: debug.SetMemoryLimit. */
 size_t spanmalloc_set_memory_limit(size_t bytes);
 
 /* Tells that the calling thread will not allocate or free for a while: what its
@@ -183,21 +183,22 @@ typedef struct spanmalloc_memstats {
 
   uint64_t heap_lazy;     /* Of heap_idle: the system may take it when it needs
                              memory; till then it counts as resident. */
-  uint64_t span_released; /* Of heap_inuse: free pages inside of spans, no memory
-                             of the system behind them. */
+  uint64_t span_released; /* Of heap_inuse: free pages inside of spans, no
+                             memory of the system behind them. */
 
   uint64_t released_total; /* Bytes given back to the system since start. */
-  uint64_t lazily_released_total; /* Of those that it may take later (MADV_FREE),
-                                     which are not in released_total. */
-  uint64_t release_calls;         /* Calls of malloc_trim and
-                                     spanmalloc_release_memory. */
-  uint64_t scavenge_cycles;       /* Times that something was given back. */
-  uint64_t scavenge_ns;           /* Nanoseconds of CPU time it took. */
-  uint64_t memory_limit;          /* In force now, 0 = none: soft, */
-  uint64_t memory_limit_hard;     /* and hard. */
-  uint64_t lock_waits;     /* Times that a thread waited for a lock of ours. */
-  uint64_t heap_huge;      /* Of heap_sys: asked for as huge pages. */
-  uint64_t threads;        /* Threads that have a cache. */
+  uint64_t
+      lazily_released_total;  /* Of those that it may take later (MADV_FREE),
+                                 which are not in released_total. */
+  uint64_t release_calls;     /* Calls of malloc_trim and
+                                 spanmalloc_release_memory. */
+  uint64_t scavenge_cycles;   /* Times that something was given back. */
+  uint64_t scavenge_ns;       /* Nanoseconds of CPU time it took. */
+  uint64_t memory_limit;      /* In force now, 0 = none: soft, */
+  uint64_t memory_limit_hard; /* and hard. */
+  uint64_t lock_waits; /* Times that a thread waited for a lock of ours. */
+  uint64_t heap_huge;  /* Of heap_sys: asked for as huge pages. */
+  uint64_t threads;    /* Threads that have a cache. */
 
   spanmalloc_size_stats by_size[SPANMALLOC_SIZE_CLASSES];
 } spanmalloc_memstats;
