@@ -86,8 +86,11 @@ void PageHeap::DeleteSmallSpan(Span* span) {
   SPANMALLOC_ASSERT(span->state() == SpanState::kSmall);
   class_map_.Set(span->address(), 0);
   span->set_kind(Span::Kind(SpanState::kUnused));
-  // What was released in it is fresh again, if it is a whole page.
   const size_t released = span->released;
+  if (SPANMALLOC_LIKELY(released == 0)) {
+    return FreePages(span->first_page(), span->length(), false);
+  }
+  // What was released in it is fresh again, if it is a whole page.
   stats_.released_in_spans -= CountOnes(released) * Span::kReleaseUnit;
   constexpr size_t kUnits = kPageSize / Span::kReleaseUnit;
   constexpr size_t kWhole = (size_t{1} << kUnits) - 1;

@@ -1,5 +1,7 @@
 #include "allocator/scavenge/policy.h"
 
+#include <initializer_list>
+
 namespace spanmalloc {
 namespace {
 
@@ -7,6 +9,8 @@ constexpr uint64_t kMebibyte = 1 << 20;
 // Less is not worth drawing conclusions from.
 constexpr uint64_t kWorthRegret = kMebibyte;
 constexpr uint64_t kPressureHaste = 10;
+// Nanoseconds of faults: 50 us for 2 MiB that come as a huge page.
+constexpr uint64_t kFetchPerMebibyte = 25'000;
 
 }  // namespace
 
@@ -21,57 +25,82 @@ size_t ScavengePolicy::BytesFor(int64_t nanoseconds) const {
   return bytes < kLeastBytes ? kLeastBytes : bytes;
 }
 
+// Whether the interval has passed since the last time; then that is now.
+bool ScavengePolicy::IsDue(uint64_t now, uint64_t interval,
+                           uint64_t* last) const {
+  if (now - *last < interval) return false;
+  *last = now;
+  return true;
+}
+
 void ScavengePolicy::Elapse(const ScavengeView& view) {
   const uint64_t now = view.now;
   uint64_t elapsed = now > last_ ? now - last_ : 0;
+  // A step back counts as standing still.
+  for (uint64_t* last : {&last_tick_, &last_sweep_of_caches_,
+                         &last_sweep_of_spans_, &last_judgement_}) {
+    if (*last > now) *last = now;
+  }
   if (resting_) {
-    // What has become idle is new, however long ago the last tick was; and
-    // what is fetched after a long rest is no regret.
+    // What has become idle is new, however long ago the last tick was.
     resting_ = false;
-    last_tick_ = now;
-    if (elapsed / kTicksPerDelay >= TickLength()) Forget(view);
+    last_tick_ = last_sweep_of_caches_ = last_sweep_of_spans_ = now;
+    // What is fetched after a long rest is no regret.
+    if (elapsed >= delay_) {
+      if (gone_before_ + gone_ >= kWorthRegret) NoRegret();
+      gone_before_ = gone_ = fetched_ = 0;
+      last_judgement_ = now;
+    }
   }
   if (elapsed > kMostElapsed) elapsed = kMostElapsed;
   last_ = now;
-  if (last_tick_ > now) last_tick_ = now;
   uint64_t earned = elapsed / kPaceDivisor;
   if (view.pressure) earned *= kPressureHaste;
   credit_ += static_cast<int64_t>(earned);
   if (credit_ > kMostCredit) credit_ = kMostCredit;
 }
 
+void ScavengePolicy::CountFetched(const ScavengeView& view) {
+  const uint64_t given_back = view.given_back - given_back_;
+  gone_ += given_back;
+  const uint64_t end = view.footprint + given_back;
+  uint64_t again = end > footprint_ ? end - footprint_ : 0;
+  if (again > gone_before_ + gone_) again = gone_before_ + gone_;
+  const uint64_t older = again < gone_before_ ? again : gone_before_;
+  gone_before_ -= older;
+  gone_ -= again - older;
+  fetched_ += again;
+  credit_ -= static_cast<int64_t>(again / 1024 * kFetchPerMebibyte / 1024);
+  given_back_ = view.given_back;
+  footprint_ = view.footprint;
+}
+
 void ScavengePolicy::NoRegret() {
   if (++good_ < kGoodEnough) return;
   good_ = 0;
-  if (stretch_ > 1) stretch_ /= 2;
-}
-
-// What went back last has not been missed for a delay.
-void ScavengePolicy::Forget(const ScavengeView& view) {
-  const uint64_t given_back =
-      view.given_back - given_back_then_ + given_back_before_;
-  if (given_back >= kWorthRegret) NoRegret();
-  given_back_before_ = 0;
-  given_back_then_ = view.given_back;
-  footprint_then_ = view.footprint;
-}
-
-// Was what went back in the delay before fetched again in this one?
-void ScavengePolicy::LookBack(const ScavengeView& view) {
-  const uint64_t given_back = view.given_back - given_back_then_;
-  const uint64_t end = view.footprint + given_back;
-  const uint64_t fetched = end > footprint_then_ ? end - footprint_then_ : 0;
-  if (given_back_before_ >= kWorthRegret) {
-    if (fetched > given_back_before_ / 2) {
-      if (stretch_ < kMostStretch) stretch_ *= 2;
-      good_ = 0;
-    } else if (fetched < given_back_before_ / 8) {
-      NoRegret();
-    }
+  if (stretch_ > 1) {
+    stretch_ /= 2;
+  } else {
+    haste_ = true;
   }
-  given_back_before_ = given_back;
-  given_back_then_ = view.given_back;
-  footprint_then_ = view.footprint;
+}
+
+// Was what went back lately fetched again?
+void ScavengePolicy::Judge(const ScavengeView& view) {
+  if (!IsDue(view.now, delay_, &last_judgement_)) return;
+  const uint64_t missed_or_not = gone_before_ + gone_ + fetched_;
+  if (missed_or_not >= kWorthRegret && fetched_ > missed_or_not / 2) {
+    good_ = 0;
+    if (haste_) {
+      haste_ = false;
+    } else if (stretch_ < kMostStretch) {
+      stretch_ *= 2;
+    }
+  } else if (gone_before_ >= kWorthRegret && fetched_ < missed_or_not / 8) {
+    NoRegret();
+  }
+  gone_before_ = gone_;
+  gone_ = fetched_ = 0;
 }
 
 uint32_t ScavengePolicy::MinAge(const ScavengeView& view) const {
@@ -88,32 +117,29 @@ uint32_t ScavengePolicy::MinAge(const ScavengeView& view) const {
 
 ScavengeStep ScavengePolicy::Next(const ScavengeView& view) {
   Elapse(view);
+  CountFetched(view);
+  Judge(view);
   ScavengeStep step;
-  if (view.now - last_tick_ >= TickLength()) {
-    step.tick = true;
-    last_tick_ = view.now;
-    ++ticks_;
-    // A thread that makes a short break keeps what it has cached.
-    step.sweep_caches = ticks_ % (kTicksPerDelay / 2) == 0;
-    step.sweep_spans = ticks_ % kTicksPerDelay == 0;
-    if (ticks_ % kTicksPerDelay == 0) LookBack(view);
-  }
+  step.tick = IsDue(view.now, TickLength(), &last_tick_);
+  step.sweep_caches = IsDue(view.now, delay_ / 2, &last_sweep_of_caches_);
+  step.sweep_spans = IsDue(view.now, delay_, &last_sweep_of_spans_);
   step.min_age = MinAge(view);
   step.bytes = BytesFor(credit_);
+  step.nanoseconds = credit_ > 0 ? static_cast<uint64_t>(credit_) : 0;
   if (view.limit != 0 && view.footprint > view.limit) {
     const size_t above = view.footprint - view.limit;
     if (step.bytes < above) step.bytes = above;
+    step.nanoseconds = kForever;
   }
-  allowed_ = step.bytes;
   return step;
 }
 
-void ScavengePolicy::Spent(uint64_t nanoseconds, size_t bytes) {
+void ScavengePolicy::Spent(uint64_t nanoseconds, size_t bytes, bool all) {
   // A clock that jumped shall not stop us for hours.
   constexpr uint64_t kMostSpent = 1'000'000'000;
   if (nanoseconds > kMostSpent) nanoseconds = kMostSpent;
   credit_ -= static_cast<int64_t>(nanoseconds);
-  more_ = bytes != 0 && bytes >= allowed_;
+  more_ = bytes != 0 && !all;
   if (bytes >= kMebibyte) {
     const uint64_t cost = nanoseconds * 1024 / (bytes / 1024);
     cost_per_mebibyte_ = (cost_per_mebibyte_ * 3 + cost) / 4;
@@ -122,19 +148,25 @@ void ScavengePolicy::Spent(uint64_t nanoseconds, size_t bytes) {
 }
 
 uint64_t ScavengePolicy::Wait(const ScavengeView& view) {
+  CountFetched(view);
   if (view.idle == 0 && !view.unused) {
     resting_ = true;
     return kForever;
   }
-  const uint64_t since = view.now > last_tick_ ? view.now - last_tick_ : 0;
-  const uint64_t length = TickLength();
-  const uint64_t to_tick = since < length ? length - since : 0;
-  if (!more_) return to_tick;
+  const auto until = [&view](uint64_t last, uint64_t interval) {
+    const uint64_t since = view.now > last ? view.now - last : 0;
+    return since < interval ? interval - since : 0;
+  };
+  // Without pages that are idle, ticks are of no use.
+  const uint64_t to_event = view.idle == 0
+                                ? until(last_sweep_of_caches_, delay_ / 2)
+                                : until(last_tick_, TickLength());
+  if (!more_) return to_event;
   // As soon as the least is affordable.
   const int64_t missing = CostOf(kLeastBytes) - credit_;
   const uint64_t to_credit =
       missing > 0 ? static_cast<uint64_t>(missing) * kPaceDivisor : 0;
-  return to_credit < to_tick ? to_credit : to_tick;
+  return to_credit < to_event ? to_credit : to_event;
 }
 
 }  // namespace spanmalloc

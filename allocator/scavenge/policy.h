@@ -12,17 +12,21 @@
 //   Ages.  What is idle grows older by ticks, kTicksPerDelay to a delay, and
 //     goes back at the age of kReleaseAge ticks: between one delay and one and
 //     a quarter after it was used last.
-//   Regret.  Memory that goes back and is fetched again costs about a
-//     microsecond for each 4 KiB. When more than half of what went back within
-//     a delay was fetched again in the next one, the delay is doubled, up to
-//     kMostStretch times; when less than an eighth was, kGoodEnough times, it
-//     is halved again.
-//   Pace.  The work may take kPaceDivisor-th of the time: credit in nanoseconds
-//     grows with the clock, up to kMostCredit, and is spent by work.
+//   Haste and regret.  Memory that goes back and is fetched again costs a fault
+//     for each page. Most memory that becomes idle is not missed, so a process
+//     begins in haste, with a delay of a kHaste-th. When more than half of what
+//     went back within a delay is fetched again, haste ends; and if that was
+//     not enough, the delay is doubled, up to kMostStretch times. When less
+//     than an eighth was, kGoodEnough times, it is the other way round.
+//   Pace.  The work, and the faults for what is fetched again, may take a
+//     kPaceDivisor-th of the time: credit in nanoseconds grows with the clock,
+//     up to kMostCredit, and is spent.
 //   Limit.  From seven eighths of the limit on the age shrinks, to nothing at
 //     the limit; above it, what lies above goes back without regard to pace.
 //   Pressure.  When the system is short of memory, one tick is old enough, and
 //     the pace is ten times higher.
+//   Sweeps of caches and spans come every half and every whole delay, in haste
+//     or not: a thread that makes a short break keeps what it has cached.
 //
 // Concurrency: none; Scavenger's lock covers it.
 // Clock:   may stand still, jump ahead (at most kMostElapsed counts), or step
@@ -54,7 +58,8 @@ struct ScavengeStep {
   bool sweep_spans = false;   // Free pages in spans that were not touched since
                               // the last time go back, up to `bytes`.
   size_t bytes = 0;           // So many bytes may go back,
-  uint32_t min_age = 0;       // if they are idle for at least so many ticks.
+  uint32_t min_age = 0;       // if they are idle for at least so many ticks,
+  uint64_t nanoseconds = 0;   // until that takes so long.
 };
 
 class ScavengePolicy {
@@ -62,60 +67,76 @@ class ScavengePolicy {
   static constexpr uint64_t kForever = UINT64_MAX;
   static constexpr uint32_t kTicksPerDelay = 4;
   static constexpr uint32_t kReleaseAge = kTicksPerDelay + 1;
+  static constexpr uint32_t kHaste = 20;
   static constexpr uint32_t kMostStretch = 4;
   static constexpr uint32_t kGoodEnough = 4;
   static constexpr uint64_t kPaceDivisor = 100;
+  static constexpr int64_t kFirstCredit = 10'000'000;
   static constexpr int64_t kMostCredit = 50'000'000;
   static constexpr uint64_t kMostElapsed = 60'000'000'000;
+  static constexpr uint64_t kMostDelay = UINT64_MAX / (2 * kMostStretch);
   // The least that is released at a time, unless there is less.
   static constexpr size_t kLeastBytes = 4 << 20;
 
   constexpr ScavengePolicy() = default;
 
-  // Nanoseconds that memory stays idle before it goes back; at least 1.
-  void set_delay(uint64_t delay) { delay_ = delay == 0 ? 1 : delay; }
+  // Nanoseconds that memory stays idle before it goes back, but for haste; at
+  // least 1. `now` is the time from which on credit grows.
+  void Configure(uint64_t delay, uint64_t now) {
+    delay_ = delay == 0 ? 1 : delay < kMostDelay ? delay : kMostDelay;
+    last_ = now;
+  }
 
   // What to do now.
   ScavengeStep Next(const ScavengeView& view);
 
-  // What doing it has cost, and how many bytes went back.
-  void Spent(uint64_t nanoseconds, size_t bytes);
+  // What doing it has cost, how many bytes went back, and whether that was all
+  // that is old enough.
+  void Spent(uint64_t nanoseconds, size_t bytes, bool all);
 
   // Nanoseconds until Next should be called again; kForever if there is nothing
   // to do until somebody frees memory. `view` is as of now, after the work.
   uint64_t Wait(const ScavengeView& view);
 
-  // Times the delay, for tests and traces.
+  // For tests.
+  bool in_haste() const { return haste_; }
   uint32_t stretch() const { return stretch_; }
 
  private:
   uint64_t TickLength() const {
-    const uint64_t length = delay_ / kTicksPerDelay * stretch_;
-    return length == 0 ? 1 : length;
+    const uint64_t delay = haste_ ? delay_ / kHaste : delay_ * stretch_;
+    return delay < kTicksPerDelay ? 1 : delay / kTicksPerDelay;
   }
   int64_t CostOf(size_t bytes) const;
   size_t BytesFor(int64_t nanoseconds) const;
   void Elapse(const ScavengeView& view);
-  void LookBack(const ScavengeView& view);
-  void Forget(const ScavengeView& view);
+  void CountFetched(const ScavengeView& view);
+  void Judge(const ScavengeView& view);
   void NoRegret();
+  bool IsDue(uint64_t now, uint64_t interval, uint64_t* last) const;
   uint32_t MinAge(const ScavengeView& view) const;
 
   uint64_t delay_ = 1'000'000'000;
-  uint32_t stretch_ = 1;
-  uint32_t good_ = 0;    // Times without regret since the last one with it.
-  bool resting_ = true;  // Nothing to do since the last Wait.
-  bool more_ = false;    // All that was allowed went back; there may be more.
-  uint64_t last_ = 0;    // When Next was called last,
-  uint64_t last_tick_ = 0;  // and when it ordered a tick.
-  uint32_t ticks_ = 0;
-  int64_t credit_ = kMostCredit;
-  size_t allowed_ = 0;                   // Bytes of the last step.
-  uint64_t cost_per_mebibyte_ = 50'000;  // Nanoseconds; learnt.
-  // Since the last look back, and in the delay before.
-  uint64_t given_back_then_ = 0;
-  size_t footprint_then_ = 0;
-  uint64_t given_back_before_ = 0;
+  bool haste_ = true;
+  uint32_t stretch_ = 1;  // Times the delay, without haste.
+  uint32_t good_ = 0;     // Times without regret since the last one with it.
+  bool resting_ = true;   // Nothing to do since the last Wait.
+  bool more_ = false;     // All that was allowed went back; there may be more.
+  uint64_t last_ = 0;     // When Next was called last, and when it ordered
+  uint64_t last_tick_ = 0;
+  uint64_t last_sweep_of_caches_ = 0;
+  uint64_t last_sweep_of_spans_ = 0;
+  uint64_t last_judgement_ = 0;
+  int64_t credit_ = kFirstCredit;
+  uint64_t cost_per_mebibyte_ = 10'000;  // Nanoseconds; learnt.
+  // As of the last Next.
+  uint64_t given_back_ = 0;
+  size_t footprint_ = 0;
+  // Bytes that went back before the last judgement, and since, but for those
+  // that were fetched again since.
+  uint64_t gone_before_ = 0;
+  uint64_t gone_ = 0;
+  uint64_t fetched_ = 0;
 };
 
 }  // namespace spanmalloc

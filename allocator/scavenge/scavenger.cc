@@ -27,7 +27,7 @@ size_t ShareOfCgroup(uint64_t limit) {
 
 void Scavenger::Configure(const ScavengerSettings& settings) {
   MutexLock lock(&lock_);
-  policy_.set_delay(settings.delay);
+  policy_.Configure(settings.delay, MonotonicNanoseconds());
   trace_ = settings.trace;
   central_->page_heap().set_release_lazily(settings.lazily);
   central_->page_heap().set_hard_limit(settings.hard_limit);
@@ -106,7 +106,7 @@ Scavenger::Work Scavenger::Begin(Reason reason) const {
 
 void Scavenger::End(const Work& work) {
   const uint64_t nanoseconds = ThreadCpuNanoseconds() - work.start;
-  policy_.Spent(nanoseconds, work.bytes);
+  policy_.Spent(nanoseconds, work.bytes, work.all);
   nanoseconds_.fetch_add(nanoseconds, std::memory_order_relaxed);
   if (work.bytes == 0 && work.objects == 0) return;
   cycles_.fetch_add(1, std::memory_order_relaxed);
@@ -129,15 +129,21 @@ void Scavenger::ReleaseInSpans(bool idle_only, size_t bytes, Work* work) {
 }
 
 // In pieces, so that a fork need not wait long.
-void Scavenger::ReleasePages(size_t bytes, uint32_t min_age, Work* work) {
+void Scavenger::ReleasePages(size_t bytes, uint32_t min_age, Work* work,
+                             uint64_t most_nanoseconds) {
   for (size_t left = bytes; left != 0;) {
+    if (ThreadCpuNanoseconds() - work->start > most_nanoseconds) {
+      work->all = false;
+      return;
+    }
     MutexLock lock(&lock_);
     const size_t piece = left < kPiece ? left : kPiece;
     const size_t done = central_->page_heap().ReleaseIdle(piece, min_age);
     work->bytes += done;
-    if (done < piece) break;
+    if (done < piece) return;
     left = done < left ? left - done : 0;
   }
+  work->all = false;
 }
 
 // One step of what the policy says. Returns how long to wait for the next.
@@ -152,9 +158,9 @@ uint64_t Scavenger::Step(Reason reason) {
     if (step.tick) central_->page_heap().Tick();
     if (step.sweep_caches) Empty(DrainScope::kIdle, &work);
   }
-  ReleasePages(step.bytes, step.min_age, &work);
+  ReleasePages(step.bytes, step.min_age, &work, step.nanoseconds);
   MutexLock lock(&lock_);
-  if (step.sweep_spans && work.bytes < step.bytes) {
+  if (step.sweep_spans && work.all && work.bytes < step.bytes) {
     ReleaseInSpans(true, step.bytes - work.bytes, &work);
   }
   End(work);
@@ -163,35 +169,55 @@ uint64_t Scavenger::Step(Reason reason) {
 
 // ---- Slow paths
 
+// Most looks of a program without the thread end after a few instructions.
 void Scavenger::Attend() {
-  const int saved_errno = errno;
   const uint32_t attention = attention_.load(std::memory_order_relaxed);
+  const Thread thread = thread_.load(std::memory_order_relaxed);
+  uint32_t look = 0;
+  if (attention == kSlowPathsLook && thread == Thread::kNone) {
+    look = looks_.load(std::memory_order_relaxed) + 1;
+    looks_.store(look, std::memory_order_relaxed);
+    if (look % kLooksPerClock != 0 &&
+        central_->page_heap().idle_bytes() < kWorthThreadAmongThreads) {
+      return;
+    }
+  }
+  const int saved_errno = errno;
   if ((attention & kLimitSet) != 0) KeepLimit();
   if ((attention & kSlowPathsLook) != 0) {
-    switch (thread_.load(std::memory_order_relaxed)) {
-      case Thread::kNone:
-        AttendWithoutThread();
-        break;
-      case Thread::kResting:
-        if (central_->page_heap().idle_bytes() != 0 || HasUnused()) {
-          rest_.Wake();
-        }
-        break;
-      case Thread::kStarting:
-      case Thread::kAtWork:
-        break;
+    if (thread == Thread::kNone) {
+      AttendWithoutThread(look);
+    } else if (thread == Thread::kResting &&
+               (central_->page_heap().idle_bytes() != 0 || HasUnused())) {
+      rest_.Wake();
     }
   }
   errno = saved_errno;
 }
 
+void Scavenger::AttendWithoutThread(uint32_t look) {
+  if (!started_.load(std::memory_order_relaxed)) return;
+  // The sum over all classes is too much for every look.
+  const size_t bytes =
+      look % kLooksPerSum == 0 ? central_->free_bytes() : size_t{0};
+  if (MayStartThread() && IsWorthThread(bytes)) StartThread();
+  if (look % kLooksPerClock == 0 &&
+      thread_.load(std::memory_order_relaxed) == Thread::kNone) {
+    StepInline();
+  }
+}
+
 void Scavenger::Foresee(const void* block) {
-  if (!MayStartThread()) return;
+  // Too little for a thread, whatever the block has of it.
+  PageHeap& pages = central_->page_heap();
+  if (pages.footprint_bytes() < kWorthThreadAmongThreads || !MayStartThread()) {
+    return;
+  }
   const Span* const span =
-      central_->page_heap().FindLargeSpan(reinterpret_cast<uintptr_t>(block));
+      pages.FindLargeSpan(reinterpret_cast<uintptr_t>(block));
   if (span == nullptr) return;
   const int saved_errno = errno;
-  if (IsWorthThread(span->length().bytes(), false)) StartThread();
+  if (IsWorthThread(span->length().bytes())) StartThread();
   errno = saved_errno;
 }
 
@@ -201,28 +227,13 @@ bool Scavenger::MayStartThread() const {
          mode_.load(std::memory_order_relaxed) < ScavengerMode::kInline;
 }
 
-void Scavenger::AttendWithoutThread() {
-  if (!started_.load(std::memory_order_relaxed)) return;
-  const uint32_t look = looks_.load(std::memory_order_relaxed) + 1;
-  looks_.store(look, std::memory_order_relaxed);
-  const bool closely = look % kLooksPerClock == 0 ||
-                       central_->page_heap().idle_bytes() >= kWorthClock;
-  if (MayStartThread() && IsWorthThread(0, closely)) StartThread();
-  if (closely && thread_.load(std::memory_order_relaxed) == Thread::kNone) {
-    StepInline();
-  }
-}
-
 // With `more` bytes than are idle now.
-bool Scavenger::IsWorthThread(size_t more, bool closely) const {
-  const ScavengerMode mode = mode_.load(std::memory_order_relaxed);
-  size_t bytes = central_->page_heap().idle_bytes() + more;
-  if (mode == ScavengerMode::kThread) {
-    return bytes != 0 || (closely && HasUnused());
+bool Scavenger::IsWorthThread(size_t more) const {
+  const size_t bytes = central_->page_heap().idle_bytes() + more;
+  if (mode_.load(std::memory_order_relaxed) == ScavengerMode::kThread) {
+    return bytes != 0;
   }
   const size_t threads = registry_->threads();
-  // The sum over all classes is too much for every look.
-  if (closely) bytes += central_->free_bytes();
   return threads < 2 ? bytes >= kWorthThread
                      : bytes + threads * kPerThread >= kWorthThreadAmongThreads;
 }

@@ -132,6 +132,7 @@ class Scavenger {
     uint64_t start;      // CPU time.
     size_t bytes = 0;    // Given back.
     size_t objects = 0;  // Gone home.
+    bool all = true;     // No more was to be had.
   };
 
   // Bytes that could go back from which on a process with one thread gets a
@@ -141,10 +142,10 @@ class Scavenger {
   // With more threads than one, where a thread's cache counts kPerThread.
   static constexpr size_t kWorthThreadAmongThreads = 4 << 20;
   static constexpr size_t kPerThread = 64 << 10;
-  // The clock is read at every so many slow paths, and at all of them when so
-  // much is idle.
-  static constexpr uint32_t kLooksPerClock = 64;
-  static constexpr size_t kWorthClock = 1 << 20;
+  // Slow paths of a program without the thread, from one that reads the clock
+  // to the next, and from one that adds up what the classes have free.
+  static constexpr uint32_t kLooksPerClock = 16;
+  static constexpr uint32_t kLooksPerSum = 256;
   // Released under one hold of the lock.
   static constexpr size_t kPiece = 16 << 20;
   static constexpr uint32_t kPressureHundredths = 1000;
@@ -153,9 +154,9 @@ class Scavenger {
 
   SPANMALLOC_COLD void Attend();
   SPANMALLOC_COLD void Foresee(const void* block);
-  void AttendWithoutThread();
+  void AttendWithoutThread(uint32_t look);
   bool MayStartThread() const;
-  bool IsWorthThread(size_t more, bool closely) const;
+  bool IsWorthThread(size_t more) const;
   void StartThread();
   void StepInline();
   void KeepLimit();
@@ -169,7 +170,8 @@ class Scavenger {
   ScavengeView View() const REQUIRES(lock_);
   void LookAtSystem(uint64_t now) REQUIRES(lock_);
   void Empty(DrainScope scope, Work* work) REQUIRES(lock_);
-  void ReleasePages(size_t bytes, uint32_t min_age, Work* work)
+  void ReleasePages(size_t bytes, uint32_t min_age, Work* work,
+                    uint64_t most_nanoseconds = UINT64_MAX)
       LOCKS_EXCLUDED(lock_);
   void ReleaseInSpans(bool idle_only, size_t bytes, Work* work) REQUIRES(lock_);
   Work Begin(Reason reason) const;
