@@ -121,7 +121,7 @@ ScavengeStep ScavengePolicy::Next(const ScavengeView& view) {
   Judge(view);
   ScavengeStep step;
   step.tick = IsDue(view.now, TickLength(), &last_tick_);
-  step.sweep_caches = IsDue(view.now, delay_ / 2, &last_sweep_of_caches_);
+  step.sweep_caches = IsDue(view.now, CacheInterval(), &last_sweep_of_caches_);
   step.sweep_spans = IsDue(view.now, delay_, &last_sweep_of_spans_);
   step.min_age = MinAge(view);
   step.bytes = BytesFor(credit_);
@@ -159,7 +159,7 @@ uint64_t ScavengePolicy::Wait(const ScavengeView& view) {
   };
   // Without pages that are idle, ticks are of no use.
   const uint64_t to_event = view.idle == 0
-                                ? until(last_sweep_of_caches_, delay_ / 2)
+                                ? until(last_sweep_of_caches_, CacheInterval())
                                 : until(last_tick_, TickLength());
   if (!more_) return to_event;
   // As soon as the least is affordable.
