@@ -78,6 +78,18 @@ HugePage* HugePageRuns::Take(size_t count, size_t alignment) {
   return nullptr;
 }
 
+bool HugePageRuns::Has(size_t count) const {
+  const size_t key = Key(count);
+  if (key < kExact || lists_.Next(key) != key) {
+    return lists_.Next(key) != lists_.kNone;
+  }
+  // Lengths of half and twice as much are in one list.
+  for (const HugePage* run = lists_.list(key).first(); run; run = run->next) {
+    if (run->run_length >= count) return true;
+  }
+  return lists_.Next(key + 1) != lists_.kNone;
+}
+
 void HugePageRuns::TakePart(HugePage* first, size_t skip, size_t count) {
   const size_t length = first->run_length;
   SPANMALLOC_ASSERT(length >= skip + count);

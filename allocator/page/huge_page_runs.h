@@ -52,6 +52,9 @@ class HugePageRuns {
   // part; null if a short look finds none.
   HugePage* FindBacked() const;
 
+  // Whether there is a run of at least `count`.
+  bool Has(size_t count) const;
+
   // Length of the run that ends right before the address, or 0.
   size_t LengthBefore(uintptr_t address) const;
 

@@ -185,15 +185,19 @@ void PageHeap::FreeUntouched(PageId first, Length n, const DirtyPages& dirty) {
   if (first < end) FreePages(first, end - first, true);
 }
 
-// Makes the `n` pages from `first` on used, if all of them are free or can be
+// Makes the `n` pages behind the span used, if all of them are free or can be
 // had from the system.
-bool PageHeap::GrowInPlace(PageId first, Length n, DirtyPages* dirty) {
+bool PageHeap::GrowInPlace(const Span& span, Length n, DirtyPages* dirty) {
+  PageId first = span.first_page() + span.length();
+  const size_t whole =
+      DivideRoundingUp((span.length() + n).pages(), kPagesPerHugePage);
   PageId at = first;
   Length left = n;
   while (left != Length(0)) {
     const HugePage* const huge_page = pagemap_.HugePageOf(at.address());
     if (huge_page == nullptr) {
-      if (at.address() != supply_.next()) return false;
+      // Rather than growing the heap, the block moves to where it finds room.
+      if (at.address() != supply_.next() || runs_.Has(whole)) return false;
       const Region region =
           supply_.GetNext(DivideRoundingUp(left.pages(), kPagesPerHugePage));
       if (region.huge_pages == 0 || !Adopt(region)) return false;

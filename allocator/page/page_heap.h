@@ -271,7 +271,7 @@ class PageHeap {
   void FreePages(PageId first, Length n, bool fresh) REQUIRES(lock_);
   void FreeUntouched(PageId first, Length n, const DirtyPages& dirty)
       REQUIRES(lock_);
-  bool GrowInPlace(PageId first, Length n, DirtyPages* dirty = nullptr)
+  bool GrowInPlace(const Span& span, Length n, DirtyPages* dirty = nullptr)
       REQUIRES(lock_);
   HugePage* TakeEmpty(size_t count, size_t alignment) REQUIRES(lock_);
   bool Grow(size_t needed) REQUIRES(lock_);
@@ -292,7 +292,7 @@ class PageHeap {
   void NoteLargeFreed(Length n) REQUIRES(lock_);
   void NoteLargeResized(Span* span, Length n) REQUIRES(lock_);
 
-  bool IsUniform(PageId first, Length n) const REQUIRES(lock_);
+  bool MakeUniform(PageId first, Length n) REQUIRES(lock_);
 
   // ---- page_heap_release.cc
 
@@ -350,7 +350,7 @@ class PageHeap {
   bool HasRoomFor(size_t bytes) LOCKS_EXCLUDED(lock_);
   PageId AllocateWithinLimit(Length n, size_t alignment, Length moved,
                              DirtyPages* dirty) LOCKS_EXCLUDED(lock_);
-  bool GrowWithinLimit(PageId first, Length n) LOCKS_EXCLUDED(lock_);
+  bool GrowWithinLimit(const Span& span, Length n) LOCKS_EXCLUDED(lock_);
   bool Decide(PageId first, Length n, const DirtyPages& dirty, Length added,
               Length moved) LOCKS_EXCLUDED(lock_);
   Length Backed() const REQUIRES(lock_);

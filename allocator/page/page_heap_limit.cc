@@ -82,19 +82,19 @@ PageId PageHeap::AllocateWithinLimit(Length n, size_t alignment, Length moved,
   return Decide(first, n, *dirty, added, moved) ? first : PageId();
 }
 
-bool PageHeap::GrowWithinLimit(PageId first, Length n) {
+bool PageHeap::GrowWithinLimit(const Span& span, Length n) {
   DirtyPages dirty;
   Length added;
   {
     Change change(this);
     if (!WithinLimit(n.bytes())) return false;
     const Length before = Backed();
-    if (!GrowInPlace(first, n, &dirty)) return false;
+    if (!GrowInPlace(span, n, &dirty)) return false;
     if (Excess(0, 0) == 0) return true;
     added = Backed() - before;
     undecided_ = undecided_ + added;
   }
-  return Decide(first, n, dirty, added, Length(0));
+  return Decide(span.first_page() + span.length(), n, dirty, added, Length(0));
 }
 
 // Pages that brought the heap above the limit, `added` of which the system does

@@ -129,13 +129,13 @@ bool PageHeap::ResizeLargeSpan(Span* span, Length n) {
   if (n.pages() > UINT32_MAX) return false;
   const Length old = span->length();
   const bool limited = n > old && hard_limit() != 0;
-  if (limited && !GrowWithinLimit(span->first_page() + old, n - old)) {
+  if (limited && !GrowWithinLimit(*span, n - old)) {
     return false;
   }
   Change change(this);
   if (n <= old) {
     FreePages(span->first_page() + n, old - n, false);
-  } else if (!limited && !GrowInPlace(span->first_page() + old, n - old)) {
+  } else if (!limited && !GrowInPlace(*span, n - old)) {
     return false;
   }
   NoteLargeResized(span, n);
@@ -162,7 +162,7 @@ Span* PageHeap::MoveLargeSpan(Span* span, Length n) {
   const Length rest = old - whole;
   {
     Change change(this);
-    if (moves_ >= kMaxMoves || !IsUniform(span->first_page(), whole)) {
+    if (moves_ >= kMaxMoves || !MakeUniform(span->first_page(), whole)) {
       return nullptr;
     }
     ++moves_;
@@ -177,7 +177,7 @@ Span* PageHeap::MoveLargeSpan(Span* span, Length n) {
     Change change(this);
     if (target == PageId()) target = AllocatePages(n, kHugePageSize, &dirty);
     if (target == PageId()) return nullptr;
-    if (!IsUniform(target, whole)) {
+    if (!MakeUniform(target, whole)) {
       FreeUntouched(target, n, dirty);
       return nullptr;
     }
@@ -205,13 +205,17 @@ Span* PageHeap::MoveLargeSpan(Span* span, Length n) {
   return MakeLargeSpan(target, n);
 }
 
-// Whether the system treats all of these huge pages alike: it moves only what
-// is one mapping to it, and takes its advice along.
-bool PageHeap::IsUniform(PageId first, Length n) const {
+// Makes the system treat all of these huge pages alike: it moves only what is
+// one mapping to it, and takes its advice along. False if that can't be done.
+// REQUIRES: n > 0.
+bool PageHeap::MakeUniform(PageId first, Length n) {
   if (stats_.huge_set_apart == 0) return true;
-  for (size_t at = 0; at < n.pages(); at += kPagesPerHugePage) {
-    const PageId page = first + Length(at);
-    if (pagemap_.HugePageOf(page.address())->set_apart) return false;
+  const uintptr_t last = (first + (n - Length(1))).address();
+  for (uintptr_t at = first.huge_page_address(); at <= last;
+       at += kHugePageSize) {
+    HugePage* const huge_page = pagemap_.HugePageOf(at);
+    if (huge_page->set_apart) AllowHuge(huge_page);
+    if (huge_page->set_apart) return false;
   }
   return true;
 }

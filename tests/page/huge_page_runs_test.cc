@@ -49,6 +49,7 @@ class HugePageRunsTest : public testing::Test {
   // Expects what the model says, and returns where it was, or SIZE_MAX.
   size_t Take(size_t count, size_t alignment = kHugePageSize) {
     const size_t expected = BestFit(count, alignment);
+    EXPECT_EQ(runs_.Has(count), BestFit(count, kHugePageSize) != SIZE_MAX);
     const HugePage* const got = runs_.Take(count, alignment);
     EXPECT_EQ(got != nullptr ? IndexOf(got) : SIZE_MAX, expected);
     if (expected != SIZE_MAX) Mark(expected, count, false);

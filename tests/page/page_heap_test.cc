@@ -257,6 +257,28 @@ TEST_F(PageHeapTest, GrowsWithTheHeap) {
   ExpectJoined();
 }
 
+TEST_F(PageHeapTest, DoesNotGrowTheHeapWhereABlockCouldMove) {
+  if (PreferredHeapAddress() == 0) GTEST_SKIP() << "regions do not adjoin";
+  constexpr size_t kRoom = 64 * kPagesPerHugePage;
+  Span* const room = New(kRoom, kHugePageSize);
+  Span* const last = New(kPagesPerHugePage, kHugePageSize);
+  // Up to the end of what is mapped.
+  const Length rest = heap_.stats().free;
+  ASSERT_TRUE(heap_.ResizeLargeSpan(last, last->length() + rest));
+  ASSERT_EQ(heap_.stats().free, Length(0));
+  ASSERT_LT(last->length(), Length(kRoom));
+  Delete(room);
+  const Length mapped = heap_.stats().mapped;
+  EXPECT_FALSE(heap_.ResizeLargeSpan(last, Length(kRoom)));
+  EXPECT_EQ(heap_.stats().mapped, mapped);
+  // Room that is too short for the whole block is none.
+  EXPECT_TRUE(heap_.ResizeLargeSpan(last, Length(kRoom + 1)));
+  EXPECT_GT(heap_.stats().mapped, mapped);
+  heap_.CheckInvariants();
+  Delete(last);
+  ExpectJoined();
+}
+
 // ---- Moving
 
 TEST_F(PageHeapTest, MoveKeepsTheContents) {
