@@ -60,6 +60,14 @@ void ScavengePolicy::Elapse(const ScavengeView& view) {
   if (credit_ > kMostCredit) credit_ = kMostCredit;
 }
 
+// Debts are bounded: neither a program that fetched a lot nor a clock that
+// jumped shall keep us from work for more than a second.
+void ScavengePolicy::Spend(uint64_t nanoseconds) {
+  constexpr uint64_t kMost = kMostCredit + kMostDebt;
+  credit_ -= static_cast<int64_t>(nanoseconds < kMost ? nanoseconds : kMost);
+  if (credit_ < -kMostDebt) credit_ = -kMostDebt;
+}
+
 void ScavengePolicy::CountFetched(const ScavengeView& view) {
   const uint64_t given_back = view.given_back - given_back_;
   gone_ += given_back;
@@ -70,7 +78,7 @@ void ScavengePolicy::CountFetched(const ScavengeView& view) {
   gone_before_ -= older;
   gone_ -= again - older;
   fetched_ += again;
-  credit_ -= static_cast<int64_t>(again / 1024 * kFetchPerMebibyte / 1024);
+  Spend(again / 1024 * kFetchPerMebibyte / 1024);
   given_back_ = view.given_back;
   footprint_ = view.footprint;
 }
@@ -135,10 +143,7 @@ ScavengeStep ScavengePolicy::Next(const ScavengeView& view) {
 }
 
 void ScavengePolicy::Spent(uint64_t nanoseconds, size_t bytes, bool all) {
-  // A clock that jumped shall not stop us for hours.
-  constexpr uint64_t kMostSpent = 1'000'000'000;
-  if (nanoseconds > kMostSpent) nanoseconds = kMostSpent;
-  credit_ -= static_cast<int64_t>(nanoseconds);
+  Spend(nanoseconds);
   more_ = bytes != 0 && !all;
   if (bytes >= kMebibyte) {
     const uint64_t cost = nanoseconds * 1024 / (bytes / 1024);
@@ -161,6 +166,11 @@ uint64_t ScavengePolicy::Wait(const ScavengeView& view) {
   const uint64_t to_event = view.idle == 0
                                 ? until(last_sweep_of_caches_, CacheInterval())
                                 : until(last_tick_, TickLength());
+  // Looking costs something, too.
+  if (credit_ < 0) {
+    const uint64_t to_pay = static_cast<uint64_t>(-credit_) * kPaceDivisor;
+    return to_pay > to_event ? to_pay : to_event;
+  }
   if (!more_) return to_event;
   // As soon as the least is affordable.
   const int64_t missing = CostOf(kLeastBytes) - credit_;

@@ -20,7 +20,8 @@
 //     than an eighth was, kGoodEnough times, it is the other way round.
 //   Pace.  The work, and the faults for what is fetched again, may take a
 //     kPaceDivisor-th of the time: credit in nanoseconds grows with the clock,
-//     up to kMostCredit, and is spent.
+//     up to kMostCredit, and is spent, down to a debt of kMostDebt. In debt
+//     there is no work at all, nor a tick.
 //   Limit.  From seven eighths of the limit on the age shrinks, to nothing at
 //     the limit; above it, what lies above goes back without regard to pace.
 //   Pressure.  When the system is short of memory, one tick is old enough, and
@@ -67,12 +68,14 @@ class ScavengePolicy {
   static constexpr uint64_t kForever = UINT64_MAX;
   static constexpr uint32_t kTicksPerDelay = 4;
   static constexpr uint32_t kReleaseAge = kTicksPerDelay + 1;
+  static constexpr uint64_t kLeastTick = 2'000'000;
   static constexpr uint32_t kHaste = 20;
   static constexpr uint32_t kMostStretch = 4;
   static constexpr uint32_t kGoodEnough = 4;
   static constexpr uint64_t kPaceDivisor = 100;
   static constexpr int64_t kFirstCredit = 10'000'000;
   static constexpr int64_t kMostCredit = 50'000'000;
+  static constexpr int64_t kMostDebt = 10'000'000;
   static constexpr uint64_t kMostElapsed = 60'000'000'000;
   static constexpr uint64_t kMostDelay = UINT64_MAX / (2 * kMostStretch);
   // The least that is released at a time, unless there is less.
@@ -105,12 +108,17 @@ class ScavengePolicy {
  private:
   uint64_t TickLength() const {
     const uint64_t delay = haste_ ? delay_ / kHaste : delay_ * stretch_;
-    return delay < kTicksPerDelay ? 1 : delay / kTicksPerDelay;
+    const uint64_t length = delay / kTicksPerDelay;
+    return length < kLeastTick ? kLeastTick : length;
   }
-  uint64_t CacheInterval() const { return delay_ / (haste_ ? 10 : 2); }
+  uint64_t CacheInterval() const {
+    const uint64_t interval = delay_ / (haste_ ? 10 : 2);
+    return interval < kLeastTick ? kLeastTick : interval;
+  }
   int64_t CostOf(size_t bytes) const;
   size_t BytesFor(int64_t nanoseconds) const;
   void Elapse(const ScavengeView& view);
+  void Spend(uint64_t nanoseconds);
   void CountFetched(const ScavengeView& view);
   void Judge(const ScavengeView& view);
   void NoRegret();

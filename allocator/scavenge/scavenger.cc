@@ -72,6 +72,13 @@ void Scavenger::SetThread(Thread thread) {
 
 // ---- Work
 
+// That will be old enough one day: parts of huge pages that are too small to
+// split one for will not.
+size_t Scavenger::IdleBytes() const {
+  const PageHeap& pages = central_->page_heap();
+  return pages.idle_huge_pages() == 0 ? 0 : pages.idle_bytes();
+}
+
 bool Scavenger::HasUnused() const {
   return registry_->HasCached() || central_->HasUnused();
 }
@@ -81,7 +88,7 @@ ScavengeView Scavenger::View() const {
   ScavengeView view;
   view.now = MonotonicNanoseconds();
   view.footprint = pages.footprint_bytes();
-  view.idle = pages.idle_bytes();
+  view.idle = IdleBytes();
   view.unused = HasUnused();
   const PageHeapStats stats = pages.stats();
   view.given_back = stats.released_bytes + stats.lazily_released_bytes;
@@ -163,6 +170,9 @@ uint64_t Scavenger::Step(Reason reason) {
   if (step.sweep_spans && work.all && work.bytes < step.bytes) {
     ReleaseInSpans(true, step.bytes - work.bytes, &work);
   }
+  if (reason == Reason::kInline) {
+    inline_bytes_.fetch_add(work.bytes, std::memory_order_relaxed);
+  }
   End(work);
   return policy_.Wait(View());
 }
@@ -188,7 +198,7 @@ void Scavenger::Attend() {
     if (thread == Thread::kNone) {
       AttendWithoutThread(look);
     } else if (thread == Thread::kResting &&
-               (central_->page_heap().idle_bytes() != 0 || HasUnused())) {
+               (IdleBytes() != 0 || HasUnused())) {
       rest_.Wake();
     }
   }
@@ -229,7 +239,8 @@ bool Scavenger::MayStartThread() const {
 
 // With `more` bytes than are idle now.
 bool Scavenger::IsWorthThread(size_t more) const {
-  const size_t bytes = central_->page_heap().idle_bytes() + more;
+  const size_t bytes =
+      IdleBytes() + more + inline_bytes_.load(std::memory_order_relaxed);
   if (mode_.load(std::memory_order_relaxed) == ScavengerMode::kThread) {
     return bytes != 0;
   }
@@ -316,7 +327,7 @@ void Scavenger::Run() {
     }
     SetThread(Thread::kResting);
     // Who came before they could see that has not woken us.
-    if (central_->page_heap().idle_bytes() == 0 && !HasUnused()) {
+    if (IdleBytes() == 0 && !HasUnused()) {
       rest_.Wait(ScavengePolicy::kForever);
     }
     SetThread(Thread::kAtWork);

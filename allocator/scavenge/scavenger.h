@@ -135,10 +135,10 @@ class Scavenger {
     bool all = true;     // No more was to be had.
   };
 
-  // Bytes that could go back from which on a process with one thread gets a
-  // second one: that makes the C library, and shared_ptr, take locks which they
-  // else do without.
-  static constexpr size_t kWorthThread = 32 << 20;
+  // Bytes that could go back, or went back inline, from which on a process with
+  // one thread gets a second one: that makes the C library, and shared_ptr,
+  // take locks which they else do without.
+  static constexpr size_t kWorthThread = 16 << 20;
   // With more threads than one, where a thread's cache counts kPerThread.
   static constexpr size_t kWorthThreadAmongThreads = 4 << 20;
   static constexpr size_t kPerThread = 64 << 10;
@@ -166,6 +166,7 @@ class Scavenger {
   void SetThread(Thread thread);
   void SetAttention(uint32_t bit, bool on);
   void StoreLimit(size_t bytes);
+  size_t IdleBytes() const;
   bool HasUnused() const;
   ScavengeView View() const REQUIRES(lock_);
   void LookAtSystem(uint64_t now) REQUIRES(lock_);
@@ -191,6 +192,7 @@ class Scavenger {
   std::atomic<uint64_t> cycles_{0};
   std::atomic<uint64_t> nanoseconds_{0};
   std::atomic<uint32_t> looks_{0};
+  std::atomic<size_t> inline_bytes_{0};   // Given back by slow paths.
   std::atomic<uint64_t> next_step_{0};    // Of inline work.
   std::atomic<uint64_t> next_effort_{0};  // Of emptying caches for the limit.
   bool limit_of_cgroup_ GUARDED_BY(lock_) = false;

@@ -268,7 +268,22 @@ TEST_F(PolicyTest, NearTheLimitMemoryGoesBackSooner) {
   }
 }
 
+TEST_F(PolicyTest, LooksThatCostMuchAreRarer) {
+  view_.unused = true;
+  policy_.Configure(20 * kMillisecond, view_.now - 10 * kSecond);
+  const uint64_t start = view_.now;
+  constexpr uint64_t kLook = 100'000;
+  int looks = 0;
+  for (; view_.now < start + 60 * kSecond; ++looks) {
+    policy_.Next(view_);
+    policy_.Spent(kLook, 0, true);
+    view_.now += policy_.Wait(view_);
+  }
+  EXPECT_LE(looks * kLook, 60 * kSecond / 100 + 2 * policy_.kMostCredit);
+}
+
 TEST_F(PolicyTest, AboveTheLimitThePaceDoesNotCount) {
+  policy_.Next(view_);
   policy_.Spent(kSecond / 2, 0, true);
   view_.limit = kGibibyte;
   view_.footprint = 3 * kGibibyte;
@@ -276,6 +291,16 @@ TEST_F(PolicyTest, AboveTheLimitThePaceDoesNotCount) {
   const ScavengeStep step = policy_.Next(view_);
   EXPECT_EQ(step.bytes, 2 * kGibibyte);
   EXPECT_EQ(step.min_age, 0u);
+}
+
+TEST_F(PolicyTest, DebtsAreForgottenAfterASecond) {
+  policy_.Next(view_);
+  policy_.Spent(1000 * kSecond, 0, true);
+  Allocate(10 * kGibibyte);
+  for (int i = 0; i < 20; ++i) Cycle(10 * kGibibyte, kSecond / 10);
+  policy_.Spent(1000 * kSecond, 0, true);
+  view_.now += kSecond + kSecond / 10;
+  EXPECT_GT(policy_.Next(view_).bytes, 0u);
 }
 
 TEST_F(PolicyTest, ALimitBelowWhatIsInUseIsNoBusyLoop) {
@@ -296,7 +321,7 @@ TEST_F(PolicyTest, UnderPressureATickIsEnough) {
 TEST_F(PolicyTest, PressureEarnsCreditTenTimesAsFast) {
   policy_.Next(view_);
   policy_.Spent(kSecond, 0, true);
-  view_.now += 50 * kSecond;
+  view_.now += kSecond / 2;
   ScavengePolicy calm = policy_;
   EXPECT_EQ(calm.Next(view_).bytes, 0u);
   view_.pressure = true;
