@@ -127,7 +127,10 @@ class PageHeap {
 
   // Memory for a record, from the arena, or where the system has no more, from
   // the heap itself. Null if neither has any. Give it back to the arena.
-  void* AllocateRecord(size_t size, RecordKind kind) LOCKS_EXCLUDED(lock_);
+  // REQUIRES: as for MetadataArena::Allocate.
+  void* AllocateRecord(size_t size, RecordKind kind,
+                       size_t alignment = MetadataArena::kGranule)
+      LOCKS_EXCLUDED(lock_);
 
   // REQUIRES: the caller owns the span and nobody else knows it.
   void DeleteSmallSpan(Span* span) LOCKS_EXCLUDED(lock_);
