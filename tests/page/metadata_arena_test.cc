@@ -89,6 +89,20 @@ TEST_F(MetadataArenaTest, AlignsToPagesOfTheSystem) {
   }
 }
 
+TEST_F(MetadataArenaTest, AlignmentNearTheLimit) {
+  const size_t page = SystemPageSize();
+  if (page == kMaxSystemPageSize) GTEST_SKIP() << "no chunk has room for it";
+  system_.LimitBytes(kMaxSystemPageSize);
+  const size_t most = kMaxSystemPageSize - page;
+  EXPECT_EQ(arena_.Allocate(most + kGranule, RecordKind::kOther, page),
+            nullptr);
+  void* const p = arena_.Allocate(most, RecordKind::kOther, page);
+  ASSERT_NE(p, nullptr);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(p) % page, 0u);
+  EXPECT_TRUE(system_.IsMapped(reinterpret_cast<uintptr_t>(p), most));
+  EXPECT_EQ(arena_.Allocate(64), nullptr);
+}
+
 TEST_F(MetadataArenaTest, CountsWhatIsTakenAndHandedOut) {
   EXPECT_EQ(arena_.system_bytes(), 0u);
   EXPECT_EQ(arena_.used_bytes(), 0u);
