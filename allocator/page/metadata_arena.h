@@ -6,8 +6,9 @@
 // Not here: objects of the program.
 //
 // Concurrency: thread-safe; the lock is the innermost of all.
-// Invariants:  A1  memory is never given back to the system, only reused by
-//                  later requests of the same rounded size.
+// Invariants:  A1  address space is never given back to the system, only reused
+//                  by later requests of the same rounded size. Who has a block
+//                  of whole pages of the system may release these.
 //              A2  a block that was never used before reads as zero.
 // Cost:        a bump of a pointer or a pop from a list. Chunks are touched
 //              only as far as they are used.
