@@ -46,6 +46,8 @@ inline constexpr size_t kAddressBits = 48;
 // The largest page of any system we run on: what is a multiple of it is a
 // multiple of the page that the system really has.
 inline constexpr size_t kMaxSystemPageSize = 64 << 10;
+// And the smallest.
+inline constexpr size_t kMinSystemPageSize = 4 << 10;
 
 // Keeps data of different writers apart.
 inline constexpr size_t kCacheLineSize = 64;

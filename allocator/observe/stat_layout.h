@@ -62,10 +62,13 @@ struct StatLayout {
   // What ThreadCache::kBlockSize is: a cache and its arrays.
   static constexpr uint64_t ThreadCacheBytes() {
     size_t slots = 0;
-    for (size_t c = 0; c < kNumClasses; ++c) {
+    for (size_t c = 1; c < kNumClasses; ++c) {
+      const size_t shortest = ThreadCache::ShortCapacity(c);
       const size_t longest = kSizeClasses[c].max_cached;
-      slots += ThreadCache::kShortArray + 1;
-      if (longest > ThreadCache::kShortArray) slots += longest + 1;
+      slots += shortest + 1;
+      if (ThreadCache::HasMiddleArray(c))
+        slots += ThreadCache::kMiddleArray + 1;
+      if (longest > shortest) slots += longest + 1;
     }
     return sizeof(ThreadCache) + slots * sizeof(void*);
   }

@@ -38,6 +38,7 @@ namespace spanmalloc {
 
 struct HugePage {
   using Pages = Bitmap<kPagesPerHugePage>;
+  static constexpr size_t kHeaderBytes = kHeadersPerHugePage * sizeof(Span);
   enum class State : uint8_t { kFull, kPartial, kEmpty };
   // Which of the lists of IdleQueues it is in.
   enum class Idle : uint8_t { kNone, kEmpty, kPartial, kHeld, kRefused };

@@ -9,19 +9,22 @@ size_t MetadataArena::Rounded(size_t size) {
   return AlignUp(size == 0 ? 1 : size, kGranule);
 }
 
-void* MetadataArena::Allocate(size_t size, RecordKind kind) {
+void* MetadataArena::Allocate(size_t size, RecordKind kind, size_t alignment) {
   size = Rounded(size);
+  SPANMALLOC_ASSERT(alignment == kGranule || size > kMaxReusable);
   MutexLock lock(&lock_);
   void* block = nullptr;
   if (size <= kMaxReusable) block = TakeFreed(size, size);
-  if (block == nullptr && size > kChunkSize / 4 && size > left_) {
+  if (block == nullptr && size > kChunkSize / 4 && !Fits(size, alignment)) {
     // Too large to throw away the rest of a chunk for.
     block = Reserve(AlignUp(size, kMaxSystemPageSize));
   }
-  if (block == nullptr && (size <= left_ || GetChunk(size))) {
-    block = next_;
-    next_ += size;
-    left_ -= size;
+  if (block == nullptr &&
+      (Fits(size, alignment) || GetChunk(size, alignment))) {
+    const size_t gap = Gap(alignment);
+    block = next_ + gap;
+    next_ += gap + size;
+    left_ -= gap + size;
   }
   for (size_t larger = size + kGranule;
        block == nullptr && larger <= kMaxReusable; larger += kGranule) {
@@ -58,12 +61,14 @@ void* MetadataArena::Reserve(size_t bytes) {
 
 // Starts a chunk with room for `size`. What is left of the old one was never
 // touched, and is forgotten.
-bool MetadataArena::GetChunk(size_t size) {
+bool MetadataArena::GetChunk(size_t size, size_t alignment) {
   static_assert(sizeof(Chunk) <= kGranule);
-  if (size > kChunkSize - kGranule) return false;
+  // The first multiple of it behind the chunk's own record.
+  const size_t front = alignment;
+  if (size > kChunkSize - front) return false;
   // Near the limit of the address space a little may still be had.
   for (size_t bytes = kChunkSize;
-       bytes - kGranule >= size && bytes >= kMaxSystemPageSize; bytes /= 2) {
+       bytes >= front + size && bytes >= kMaxSystemPageSize; bytes /= 2) {
     if (void* const start = Reserve(bytes)) {
       Chunk* const chunk = static_cast<Chunk*>(start);
       chunk->next = chunks_.load(std::memory_order_relaxed);

@@ -6,8 +6,9 @@
 // Not here: objects of the program.
 //
 // Concurrency: thread-safe; the lock is the innermost of all.
-// Invariants:  A1  memory is never given back to the system, only reused by
-//                  later requests of the same rounded size.
+// Invariants:  A1  address space is never given back to the system, only reused
+//                  by later requests of the same rounded size. Who has a block
+//                  of whole pages of the system may release these.
 //              A2  a block that was never used before reads as zero.
 // Cost:        a bump of a pointer or a pop from a list. Chunks are touched
 //              only as far as they are used.
@@ -47,9 +48,12 @@ class MetadataArena {
   constexpr explicit MetadataArena(const SystemMemory* system)
       : system_(system), lock_(LockRank::kMetadataArena) {}
 
-  // At least `size` bytes.
-  void* Allocate(size_t size, RecordKind kind = RecordKind::kOther)
-      LOCKS_EXCLUDED(lock_);
+  // At least `size` bytes, at a multiple of `alignment`. What is left out for
+  // that is never touched, and does not count as used.
+  // REQUIRES: alignment is kGranule; or size > kMaxReusable, and alignment a
+  // larger power of two, but no more than SystemPageSize().
+  void* Allocate(size_t size, RecordKind kind = RecordKind::kOther,
+                 size_t alignment = kGranule) LOCKS_EXCLUDED(lock_);
   // Adds memory that reads as zero and stays ours for good: for when the system
   // has no more but the heap has. It counts as taken from the system.
   void Donate(void* memory, size_t size) LOCKS_EXCLUDED(lock_);
@@ -91,7 +95,15 @@ class MetadataArena {
   void* TakeFreed(size_t size, size_t block_size) REQUIRES(lock_);
   void AddFree(void* p, size_t size) REQUIRES(lock_);
   void* Reserve(size_t bytes) REQUIRES(lock_);
-  bool GetChunk(size_t size) REQUIRES(lock_);
+  bool GetChunk(size_t size, size_t alignment) REQUIRES(lock_);
+  // Bytes from next_ to the next multiple of `alignment`.
+  size_t Gap(size_t alignment) const REQUIRES(lock_) {
+    return (0 - reinterpret_cast<uintptr_t>(next_)) & (alignment - 1);
+  }
+  bool Fits(size_t size, size_t alignment) const REQUIRES(lock_) {
+    const size_t gap = Gap(alignment);
+    return gap <= left_ && size <= left_ - gap;
+  }
   std::atomic<size_t>& used(RecordKind kind) {
     return used_bytes_[static_cast<size_t>(kind)];
   }

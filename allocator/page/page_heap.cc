@@ -246,22 +246,26 @@ bool PageHeap::Grow(size_t needed) {
 }
 
 bool PageHeap::Adopt(const Region& region) {
-  // One allocation for both kinds of record; never freed.
-  const size_t tracker_bytes =
-      AlignUp(region.huge_pages * sizeof(HugePage), alignof(Span));
-  const size_t header_bytes =
-      region.huge_pages * kHeadersPerHugePage * sizeof(Span);
+  // One allocation for both kinds of record; never freed. Headers come first,
+  // so that those of a huge page fill a page of the system, where that is as
+  // small.
+  const size_t header_bytes = region.huge_pages * HugePage::kHeaderBytes;
+  const size_t tracker_bytes = region.huge_pages * sizeof(HugePage);
+  const size_t alignment = SystemPageSize() <= HugePage::kHeaderBytes
+                               ? SystemPageSize()
+                               : MetadataArena::kGranule;
   char* const records =
       pagemap_.Ensure(region.address, region.huge_pages, &arena_)
-          ? static_cast<char*>(arena_.Allocate(tracker_bytes + header_bytes,
-                                               RecordKind::kSpans))
+          ? static_cast<char*>(arena_.Allocate(header_bytes + tracker_bytes,
+                                               RecordKind::kSpans, alignment))
           : nullptr;
   if (records == nullptr) {
     supply_.PutBack(region);
     return false;
   }
-  HugePage* const trackers = reinterpret_cast<HugePage*>(records);
-  Span* const headers = reinterpret_cast<Span*>(records + tracker_bytes);
+  Span* const headers = reinterpret_cast<Span*>(records);
+  HugePage* const trackers =
+      reinterpret_cast<HugePage*>(records + header_bytes);
   // The mode is read only now: most programs never get here.
   const bool advise =
       stats_.mapped.bytes() + region.bytes() > huge_page_threshold_ &&
@@ -301,6 +305,10 @@ void PageHeap::CheckInvariants() const {
     if (huge_page.idle == HugePage::Idle::kEmpty ||
         huge_page.idle == HugePage::Idle::kPartial) {
       ++idle;
+    }
+    if (huge_page.state() != HugePage::State::kEmpty) return;
+    for (size_t i = 0; i < kHeadersPerHugePage; ++i) {
+      SPANMALLOC_CHECK(huge_page.headers[i].state() == SpanState::kUnused);
     }
   };
   filler_.ForEach([&](const HugePage* huge_page) {

@@ -20,6 +20,8 @@
 //   kernel, of which a process may have 65,530 by default: at most
 //   kMaxForbidden huge pages are set apart like that; parts of further ones are
 //   kept.
+//   With an empty huge page go the headers of its spans, where they fill pages
+//   of the system: all are unused, and that is what zeroes say.
 // Hard limit: what is used never exceeds it; nor does what the system backs, by
 //   more than is just being taken and given back: free memory is released
 //   before a request fails. Both count the arena's records; those of a region
@@ -34,7 +36,8 @@
 //       room for it just now.
 //   P2  A huge page is full, or partial and in filler_, or empty and in runs_.
 //   P3  Every large span has at least kPagesPerHeader + 1 pages.
-//   P4  A huge page with dirty or lazy pages is in one of the lists of idle_,
+//   P4  The headers of an empty huge page are unused.
+//   P5  A huge page with dirty or lazy pages is in one of the lists of idle_,
 //       or what it has was refused by the system.
 // Cost:    a few hundred instructions a span; system calls only to grow.
 // Failure: null or false when the system has no more memory, or the hard limit
@@ -127,7 +130,10 @@ class PageHeap {
 
   // Memory for a record, from the arena, or where the system has no more, from
   // the heap itself. Null if neither has any. Give it back to the arena.
-  void* AllocateRecord(size_t size, RecordKind kind) LOCKS_EXCLUDED(lock_);
+  // REQUIRES: as for MetadataArena::Allocate.
+  void* AllocateRecord(size_t size, RecordKind kind,
+                       size_t alignment = MetadataArena::kGranule)
+      LOCKS_EXCLUDED(lock_);
 
   // REQUIRES: the caller owns the span and nobody else knows it.
   void DeleteSmallSpan(Span* span) LOCKS_EXCLUDED(lock_);
@@ -329,6 +335,7 @@ class PageHeap {
   bool ReleaseRange(void* start, size_t bytes, bool* lazily);
   void ReleaseLoan(Loan* loan, bool* lazily);
   void ReleaseLoans(Loan* loans, size_t n, bool* lazily);
+  void ReleaseHeaders(const Loan* loans, size_t n);
 
   bool MayBeHuge(const HugePage& huge_page) const REQUIRES(lock_);
   bool MayForbid(const HugePage& huge_page) const REQUIRES(lock_) {

@@ -314,6 +314,27 @@ void PageHeap::ReleaseLoans(Loan* loans, size_t n, bool* lazily) {
       }
     }
   }
+  ReleaseHeaders(loans, n);
+}
+
+// Those of huge pages that were released as a whole. Look-ups go on meanwhile;
+// what they find reads as unused before and after. A refusal does not matter.
+void PageHeap::ReleaseHeaders(const Loan* loans, size_t n) {
+  if (HugePage::kHeaderBytes % SystemPageSize() != 0) return;
+  const auto gone = [&](size_t i) {
+    return i < n && IsWhole(loans[i].pages) && loans[i].refused.None() &&
+           !loans[i].lazily;
+  };
+  for (size_t i = 0, end = 0; i < n; i = end) {
+    end = i + 1;
+    if (!gone(i)) continue;
+    Span* const headers = loans[i].huge_page->headers;
+    while (gone(end) && loans[end].huge_page->headers ==
+                            headers + (end - i) * kHeadersPerHugePage) {
+      ++end;
+    }
+    system_->release(headers, (end - i) * HugePage::kHeaderBytes);
+  }
 }
 
 size_t PageHeap::ReleaseIdle(size_t bytes, uint32_t min_age) {

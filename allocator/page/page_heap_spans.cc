@@ -60,8 +60,8 @@ Span* PageHeap::NewLargeSpan(Length n, size_t alignment, DirtyPages* dirty) {
   return first == PageId() ? nullptr : MakeLargeSpan(first, n);
 }
 
-void* PageHeap::AllocateRecord(size_t size, RecordKind kind) {
-  void* record = arena_.Allocate(size, kind);
+void* PageHeap::AllocateRecord(size_t size, RecordKind kind, size_t alignment) {
+  void* record = arena_.Allocate(size, kind, alignment);
   if (record != nullptr) return record;
   const Length n = Length::FromBytesRoundingUp(
       size < kSmallSpanSize ? kSmallSpanSize : size);
@@ -78,7 +78,7 @@ void* PageHeap::AllocateRecord(size_t size, RecordKind kind) {
   }
   arena_.Donate(first.pointer(), n.bytes());
   donated_ = donated_ + n;
-  return arena_.Allocate(size, kind);
+  return arena_.Allocate(size, kind, alignment);
 }
 
 void PageHeap::DeleteSmallSpan(Span* span) {

@@ -17,6 +17,9 @@
 // start of a large block if and only if the header of its page is kLarge and
 // start() is that pointer.
 //
+// All zeroes are an unused header, and nothing else in one that is unused is
+// needed: those of an empty huge page may be released.
+//
 // Cost: one cache line; with up to 128 objects the free bits are in it too.
 #ifndef SPANMALLOC_ALLOCATOR_PAGE_SPAN_H_
 #define SPANMALLOC_ALLOCATOR_PAGE_SPAN_H_

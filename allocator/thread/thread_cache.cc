@@ -15,45 +15,56 @@ constexpr size_t ArrayBytes(size_t capacity) {
   return (capacity + 1) * sizeof(void*);
 }
 
-// Where each class's arrays lie in the block: first the cache itself, then all
-// short arrays, then the long ones.
-struct Layout {
-  uint32_t short_array[kNumClasses] = {};
-  uint32_t long_array[kNumClasses] = {};
-  uint32_t end = 0;
-};
-
-constexpr Layout MakeLayout(size_t start, size_t short_capacity) {
-  Layout layout;
-  size_t at = start;
-  for (size_t c = 0; c < kNumClasses; ++c) {
-    layout.short_array[c] = static_cast<uint32_t>(at);
-    at += ArrayBytes(short_capacity);
-  }
-  for (size_t c = 0; c < kNumClasses; ++c) {
-    layout.long_array[c] = static_cast<uint32_t>(at);
-    if (kSizeClasses[c].max_cached > short_capacity) {
-      at += ArrayBytes(kSizeClasses[c].max_cached);
-    }
-  }
-  layout.end = static_cast<uint32_t>(at);
-  return layout;
-}
-
-constexpr size_t kShortCapacity = 16;
-constexpr Layout kLayout = MakeLayout(sizeof(ThreadCache), kShortCapacity);
-
 void** ArrayAt(void* block, uint32_t offset) {
   return reinterpret_cast<void**>(static_cast<char*>(block) + offset) + 1;
 }
 
 }  // namespace
 
+// Where each class's arrays lie in the block: first the cache itself, then all
+// short arrays, those of middle length and the shortest of the long ones, then
+// the other long ones.
+struct ThreadCache::Layout {
+  constexpr Layout() {
+    for (size_t c = 1; c < kNumClasses; ++c) {
+      short_capacity[c] = static_cast<uint16_t>(ShortCapacity(c));
+      Place(short_capacity[c], &short_array[c]);
+    }
+    short_end = end;
+    size_t c = kNumClasses - 1;
+    for (; kSizeClasses[c].max_cached <= 2 * kMiddleArray; --c) PlaceLong(c);
+    for (size_t m = 1; m < kNumClasses; ++m) {
+      if (HasMiddleArray(m)) Place(kMiddleArray, &middle_array[m]);
+    }
+    middle_end = end;
+    for (; c != 0; --c) PlaceLong(c);
+  }
+  constexpr void Place(size_t capacity, uint32_t* array) {
+    *array = end;
+    end += static_cast<uint32_t>(ArrayBytes(capacity));
+  }
+  constexpr void PlaceLong(size_t c) {
+    if (kSizeClasses[c].max_cached > ShortCapacity(c)) {
+      Place(kSizeClasses[c].max_cached, &long_array[c]);
+    }
+  }
+
+  uint16_t short_capacity[kNumClasses] = {};
+  uint32_t short_array[kNumClasses] = {};
+  uint32_t middle_array[kNumClasses] = {};
+  uint32_t long_array[kNumClasses] = {};
+  uint32_t short_end = 0;
+  uint32_t middle_end = 0;
+  uint32_t end = sizeof(ThreadCache);
+};
+
+constexpr ThreadCache::Layout ThreadCache::kLayout;
 const size_t ThreadCache::kBlockSize = kLayout.end;
 
 ThreadCache* ThreadCache::Create(void* memory, CentralHeap* central,
                                  CacheShare* share) {
-  static_assert(kShortCapacity == kShortArray);
+  static_assert(kLayout.short_end <= 2 * kMinSystemPageSize);
+  static_assert(kLayout.middle_end <= 3 * kMinSystemPageSize);
   ThreadCache* const cache = new (memory) ThreadCache(NoCache());
   cache->class_map_ = central->page_heap().class_map();
   cache->central_ = central;
@@ -80,7 +91,7 @@ void ThreadCache::Reset() {
     SetTop(bin, slots);
     __atomic_store_n(&bin.limit, slots, __ATOMIC_RELAXED);
     info.limit = 0;
-    info.capacity = kShortArray;
+    info.capacity = kLayout.short_capacity[c];
     info.operations_seen = 0;
     moved_[c].store(static_cast<uint32_t>(mallocs(c) - frees(c)),
                     std::memory_order_relaxed);
@@ -126,20 +137,18 @@ SPANMALLOC_COLD void ThreadCache::Settle() {
   }
 }
 
-void** ThreadCache::LongArray(size_t size_class) {
-  return ArrayAt(this, kLayout.long_array[size_class]);
-}
-
 void ThreadCache::SetLimit(size_t size_class, uint32_t limit) {
   Bin& bin = bins_[size_class];
   BinInfo& info = infos_[size_class];
   if (limit > info.capacity) {
-    void** const slots = LongArray(size_class);
+    const bool middle = HasMiddleArray(size_class) && limit <= kMiddleArray;
+    void** const slots = ArrayAt(this, middle ? kLayout.middle_array[size_class]
+                                              : kLayout.long_array[size_class]);
     const size_t count = static_cast<size_t>(bin.top - info.slots);
     slots[-1] = nullptr;
     memcpy(slots, info.slots, count * sizeof(void*));
     __atomic_store_n(&info.slots, slots, __ATOMIC_RELAXED);
-    info.capacity = kSizeClasses[size_class].max_cached;
+    info.capacity = middle ? kMiddleArray : kSizeClasses[size_class].max_cached;
     SetTop(bin, slots + count);
   }
   const size_t before = limit_bytes_.load(std::memory_order_relaxed);

@@ -16,8 +16,10 @@
 //   limit      where the bin counts as full; at most the end of the array
 //
 // A bin begins with a short array next to those of the other classes and moves
-// to a long one when its limit outgrows that: a thread that uses many classes
-// a little touches few pages.
+// to a longer one when its limit outgrows that; where the longest is far from
+// all others, one of middle length comes before it. The rest and all short
+// arrays fit in two pages of the system, at its smallest, and those of middle
+// length in a third: a thread that uses every class a little touches no more.
 //
 // Limits. A bin that was never used has the limit 0. At the first miss it gets
 // kFirstLimit objects, fewer if they are large, and doubles at each further one
@@ -81,8 +83,8 @@ class alignas(kCacheLineSize) ThreadCache {
   struct NoCache {};
   constexpr explicit ThreadCache(NoCache);
 
-  // A cache in `memory`, which has kBlockSize bytes. `share` is read at every
-  // slow step.
+  // A cache in `memory`, which has kBlockSize bytes and best begins with a page
+  // of the system. `share` is read at every slow step.
   static ThreadCache* Create(void* memory, CentralHeap* central,
                              CacheShare* share);
   static const size_t kBlockSize;
@@ -244,7 +246,8 @@ class alignas(kCacheLineSize) ThreadCache {
   // Of all threads together; and of one.
   static constexpr size_t kLeastTotal = 4 << 20;
   static constexpr size_t kLeastAllowance = 128 << 10;
-  static constexpr uint32_t kShortArray = 16;
+  static constexpr uint32_t kMiddleArray = 16;
+  static constexpr size_t kFarArray = 512;  // A page of slots.
   static constexpr uint32_t kStepsBetweenLooks = 512;
 
   ThreadCache() = default;
@@ -335,7 +338,16 @@ class alignas(kCacheLineSize) ThreadCache {
     const uint32_t by_bytes = kFirstLimitBytes / kSizeClasses[size_class].size;
     return by_bytes == 0 ? 1 : by_bytes < kFirstLimit ? by_bytes : kFirstLimit;
   }
-  void** LongArray(size_t size_class);
+  // Of the short array: limits that begin lower may double once, or twice.
+  static constexpr uint32_t ShortCapacity(size_t size_class) {
+    const uint32_t first = FirstLimit(size_class);
+    return first == 1 ? 4 : first < kFirstLimit / 2 ? 2 * first : kFirstLimit;
+  }
+  static constexpr bool HasMiddleArray(size_t size_class) {
+    return kSizeClasses[size_class].max_cached >= kFarArray;
+  }
+  struct Layout;
+  static const Layout kLayout;
 
   Bin bins_[kNumClasses];
   BinInfo infos_[kNumClasses];

@@ -1,6 +1,7 @@
 #include "allocator/thread/thread_registry.h"
 
 #include "allocator/base/check.h"
+#include "allocator/os/system_info.h"
 #include "allocator/os/thread_barrier.h"
 
 namespace spanmalloc {
@@ -68,7 +69,7 @@ ThreadCache* ThreadRegistry::NewCache() {
     return cache;
   }
   void* const block = central_->page_heap().AllocateRecord(
-      ThreadCache::kBlockSize, RecordKind::kThreadCaches);
+      ThreadCache::kBlockSize, RecordKind::kThreadCaches, SystemPageSize());
   if (block == nullptr) return nullptr;
   ThreadCache* const cache = ThreadCache::Create(block, central_, &share_);
   cache->next_of_all = all_caches_.load(std::memory_order_relaxed);

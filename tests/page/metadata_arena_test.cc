@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "allocator/base/bits.h"
+#include "allocator/os/system_info.h"
 #include "tests/support/fake_system.h"
 
 namespace spanmalloc {
@@ -53,6 +54,53 @@ TEST_F(MetadataArenaTest, BlocksAreAlignedZeroAndDoNotOverlap) {
     EXPECT_LE(end, start);
     end = start + size;
   }
+}
+
+// Whether they come from the rest of a chunk, a new one, or beside.
+TEST_F(MetadataArenaTest, AlignsToPagesOfTheSystem) {
+  const size_t page = SystemPageSize();
+  std::map<char*, size_t> blocks;
+  const auto allocate = [&](size_t size, size_t alignment) {
+    const size_t used = arena_.used_bytes();
+    char* const p = static_cast<char*>(
+        arena_.Allocate(size, RecordKind::kOther, alignment));
+    ASSERT_NE(p, nullptr) << size;
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(p) % alignment, 0u) << size;
+    EXPECT_EQ(arena_.used_bytes(), used + Rounded(size));
+    EXPECT_TRUE(IsZero(p, size)) << size;
+    memset(p, 0xff, Rounded(size));
+    blocks.emplace(p, Rounded(size));
+  };
+  allocate(5000, page);  // The first of all.
+  for (int i = 0; i < 200; ++i) {
+    allocate(64, kGranule);
+    allocate(5000, page);
+    allocate(100 << 10, page);
+    allocate(3000, 256);
+  }
+  allocate(200 << 10, page);
+  allocate((512 << 10) - page, page);
+  allocate(3 << 20, page);
+  const char* end = nullptr;
+  for (const auto& [start, size] : blocks) {
+    EXPECT_LE(end, start);
+    EXPECT_TRUE(system_.IsMapped(reinterpret_cast<uintptr_t>(start), size));
+    end = start + size;
+  }
+}
+
+TEST_F(MetadataArenaTest, AlignmentNearTheLimit) {
+  const size_t page = SystemPageSize();
+  if (page == kMaxSystemPageSize) GTEST_SKIP() << "no chunk has room for it";
+  system_.LimitBytes(kMaxSystemPageSize);
+  const size_t most = kMaxSystemPageSize - page;
+  EXPECT_EQ(arena_.Allocate(most + kGranule, RecordKind::kOther, page),
+            nullptr);
+  void* const p = arena_.Allocate(most, RecordKind::kOther, page);
+  ASSERT_NE(p, nullptr);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(p) % page, 0u);
+  EXPECT_TRUE(system_.IsMapped(reinterpret_cast<uintptr_t>(p), most));
+  EXPECT_EQ(arena_.Allocate(64), nullptr);
 }
 
 TEST_F(MetadataArenaTest, CountsWhatIsTakenAndHandedOut) {

@@ -175,7 +175,7 @@ TEST_F(PageHeapReleaseTest, OthersAllocateMeanwhile) {
   Span* meanwhile = nullptr;
   system_.OnRelease([&] {
     heap_.CheckInvariants();
-    meanwhile = NewStamped(512, 11);
+    if (meanwhile == nullptr) meanwhile = NewStamped(512, 11);
   });
   heap_.ReleaseAtLeast(SIZE_MAX);
   system_.OnRelease(nullptr);

@@ -75,7 +75,9 @@ struct FakeSystem::Functions {
     EXPECT_TRUE(current->Covered(start, size))
         << "release of what is not mapped";
     if (!kLinuxMemory.release(p, size)) return false;
-    current->released_.push_back({start, size});
+    const bool mapped = CountCovered(start, size, current->mapped_) != 0;
+    (mapped ? current->released_ : current->released_reserved_)
+        .push_back({start, size});
     return true;
   }
 
@@ -259,6 +261,13 @@ std::vector<FakeSystem::Range> FakeSystem::TakeReleased() {
   std::lock_guard<std::mutex> lock(mutex_);
   std::vector<Range> taken;
   taken.swap(released_);
+  return taken;
+}
+
+std::vector<FakeSystem::Range> FakeSystem::TakeReleasedReserved() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<Range> taken;
+  taken.swap(released_reserved_);
   return taken;
 }
 

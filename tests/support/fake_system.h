@@ -87,8 +87,11 @@ class FakeSystem {
   // What was mapped (not reserved) and is still there, adjacent ranges joined,
   // by address.
   std::vector<Range> Regions() const;
-  // The successful releases and moves away since the last call of this.
+  // The successful releases of what was mapped, and moves away, since the last
+  // call of this.
   std::vector<Range> TakeReleased();
+  // The same for releases of what was reserved.
+  std::vector<Range> TakeReleasedReserved();
   // The same for lazy releases. The system takes every second page of 8 KiB of
   // these at once, and the others never.
   std::vector<Range> TakeLazilyReleased();
@@ -109,6 +112,7 @@ class FakeSystem {
   std::map<uintptr_t, size_t> reserved_;  // By reserve.
   std::vector<Range> occupied_;
   std::vector<Range> released_;
+  std::vector<Range> released_reserved_;
   std::vector<Range> lazily_released_;
   std::set<uintptr_t> forbidden_;  // Addresses of huge pages.
   std::function<void()> on_release_;

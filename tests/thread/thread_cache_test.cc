@@ -1,6 +1,7 @@
 #include "allocator/thread/thread_cache.h"
 
 #include <gtest/gtest.h>
+#include <string.h>
 
 #include <algorithm>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <set>
 #include <vector>
 
+#include "allocator/base/bits.h"
 #include "tests/support/fake_system.h"
 
 namespace spanmalloc {
@@ -203,6 +205,41 @@ TEST_F(ThreadCacheTest, LimitsGrowWhenFull) {
   for (; !pushed.empty(); pushed.pop_back()) {
     ASSERT_EQ(Pop(TagFor(64)), pushed.back());
   }
+}
+
+// Whoever uses every class a little touches two or three of the smallest pages.
+TEST_F(ThreadCacheTest, ShortArraysLieTogether) {
+  char* const block = static_cast<char*>(heap_->page_heap().AllocateRecord(
+      ThreadCache::kBlockSize, RecordKind::kThreadCaches));
+  memset(block, 0x5a, ThreadCache::kBlockSize);
+  const auto pages = [&] {
+    size_t n = ThreadCache::kBlockSize;
+    while (block[n - 1] == 0x5a) --n;
+    return DivideRoundingUp(n, kMinSystemPageSize);
+  };
+  cache_ = ThreadCache::Create(block, heap_.get(), &share_);
+  const auto use = [&](size_t size, size_t n) {
+    std::vector<void*> objects;
+    for (size_t i = 0; i < n; ++i) objects.push_back(Malloc(size));
+    for (void* p : objects) Free(size, p);
+    Check();
+  };
+  for (int round = 0; round < 2; ++round) {
+    for (size_t c = 1; c < kNumClasses; ++c) {
+      use(kClassSizes[c], kClassSizes[c] <= 512 ? 8 : 4);
+    }
+    EXPECT_EQ(pages(), 2u);
+    cache_->Empty();
+    cache_->Reset();
+  }
+  EXPECT_EQ(pages(), 2u);
+  for (size_t c = 1; c < kNumClasses; ++c) {
+    if (kClassSizes[c] <= 256) use(kClassSizes[c], 16);
+    if (kClassSizes[c] >= 4096) use(kClassSizes[c], 32);
+  }
+  EXPECT_EQ(pages(), 3u);
+  GrowByMisses(8);
+  EXPECT_GT(pages(), 3u);
 }
 
 TEST_F(ThreadCacheTest, WithoutShareLimitsStay) {

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "allocator/os/system_info.h"
 #include "tests/support/fake_system.h"
 #include "tests/support/unjoined_thread.h"
 
@@ -91,6 +92,7 @@ TEST_F(ThreadRegistryTest, JoinAndLeave) {
 
   ThreadCache* const cache = registry_->Join();
   ASSERT_NE(cache, nullptr);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(cache) % SystemPageSize(), 0u);
   EXPECT_EQ(current_thread_cache, cache);
   EXPECT_EQ(current_thread_state, ThreadState::kActive);
   void* const p = Malloc();
