@@ -86,6 +86,22 @@ ThreadCache* Allocator::CacheOfThread() {
   return registry_.Join();
 }
 
+// What the C library allocates to make the scavenger's thread stays for long,
+// and shall not be what splits the memory that has just become free: an object
+// of a larger class is taken if the thread's cache has one. The attempt that is
+// under way, and the tag, become those of that class. Null if there is none.
+void* Allocator::AllocateLarger(size_t* tag) {
+  if (current_thread_state != ThreadState::kActive) return nullptr;
+  ThreadCache* const cache = current_thread_cache;
+  for (size_t c = ClassOfTag(*tag) + 1; c < kNumClasses; ++c) {
+    if (cache->cached_objects(c) == 0) continue;
+    cache->GiveUp(*tag);
+    *tag = TagOfClass(c);
+    return cache->Pop(*tag);
+  }
+  return nullptr;
+}
+
 // REQUIRES: the thread's cache, if it has one, has an attempt under way.
 void* Allocator::AllocateObject(size_t tag) {
   for (;;) {
@@ -134,7 +150,11 @@ void* Allocator::AllocateSlow(size_t size) {
   if (size <= kMaxSmallSize) {
     // May change what size has which class.
     if (current_thread_state != ThreadState::kActive) Configure();
-    return AllocateObject(class_of_size.TagFor(size));
+    size_t tag = class_of_size.TagFor(size);
+    if (SPANMALLOC_UNLIKELY(Scavenger::IsMakingThread())) {
+      if (void* const p = AllocateLarger(&tag)) return p;
+    }
+    return AllocateObject(tag);
   }
   return AllocateLarge(kPageSize, size);
 }

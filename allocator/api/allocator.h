@@ -109,6 +109,7 @@ class Allocator {
 
   void Configure();
   ThreadCache* CacheOfThread();
+  void* AllocateLarger(size_t* tag);
   void* AllocateObject(size_t tag);
   void* AllocateLarge(size_t alignment, size_t size,
                       DirtyPages* dirty = nullptr);

@@ -178,7 +178,14 @@ class PageHeap {
   // of 0, everything free goes that the system backs: also what was released
   // lazily, and parts of huge pages too small to split one for. What the system
   // refuses is not tried again before pages are put there.
-  size_t ReleaseIdle(size_t bytes, uint32_t min_age) LOCKS_EXCLUDED(lock_);
+  // Parts of huge pages have to be idle for `min_age_of_parts`: they are
+  // fetched again page by page, at several times the price. REQUIRES:
+  // min_age_of_parts >= min_age; both are 0 or none.
+  size_t ReleaseIdle(size_t bytes, uint32_t min_age, uint32_t min_age_of_parts)
+      LOCKS_EXCLUDED(lock_);
+  size_t ReleaseIdle(size_t bytes, uint32_t min_age) {
+    return ReleaseIdle(bytes, min_age, min_age);
+  }
   size_t ReleaseAtLeast(size_t bytes) { return ReleaseIdle(bytes, 0); }
 
   // How many ticks the oldest idle memory has been idle; 0 if there is none.
@@ -317,6 +324,7 @@ class PageHeap {
   struct ReleaseRequest {
     size_t bytes;
     uint32_t min_age;
+    uint32_t min_age_of_parts;
     bool lazily;
   };
   size_t Borrow(const ReleaseRequest& request, Loan* loans) REQUIRES(lock_);

@@ -204,8 +204,10 @@ size_t PageHeap::Borrow(const ReleaseRequest& request, Loan* loans) {
   constexpr Idle kOrder[] = {Idle::kEmpty, Idle::kPartial, Idle::kHeld};
   for (const Idle list : kOrder) {
     if (list == Idle::kHeld && request.min_age != 0) break;
+    const uint32_t min_age =
+        list == Idle::kPartial ? request.min_age_of_parts : request.min_age;
     while (n < kLoans && bytes != 0) {
-      HugePage* const oldest = idle_.Oldest(list, request.min_age);
+      HugePage* const oldest = idle_.Oldest(list, min_age);
       if (oldest == nullptr) break;
       if (oldest->state() == HugePage::State::kEmpty) {
         n += BorrowEmpty(oldest, request, &loans[n], kLoans - n, &bytes);
@@ -337,7 +339,8 @@ void PageHeap::ReleaseHeaders(const Loan* loans, size_t n) {
   }
 }
 
-size_t PageHeap::ReleaseIdle(size_t bytes, uint32_t min_age) {
+size_t PageHeap::ReleaseIdle(size_t bytes, uint32_t min_age,
+                             uint32_t min_age_of_parts) {
   size_t released = 0;
   bool lazily = false;
   {
@@ -350,7 +353,7 @@ size_t PageHeap::ReleaseIdle(size_t bytes, uint32_t min_age) {
     size_t n = 0;
     {
       Change change(this);
-      n = Borrow({bytes - released, min_age, lazily}, loans);
+      n = Borrow({bytes - released, min_age, min_age_of_parts, lazily}, loans);
     }
     if (n == 0) break;
     ReleaseLoans(loans, n, &lazily);

@@ -128,10 +128,11 @@ ScavengeStep ScavengePolicy::Next(const ScavengeView& view) {
   CountFetched(view);
   Judge(view);
   ScavengeStep step;
-  step.tick = IsDue(view.now, TickLength(), &last_tick_);
+  step.tick = IsDue(view.now, TickLength(view), &last_tick_);
   step.sweep_caches = IsDue(view.now, CacheInterval(), &last_sweep_of_caches_);
   step.sweep_spans = IsDue(view.now, delay_, &last_sweep_of_spans_);
   step.min_age = MinAge(view);
+  step.min_age_of_parts = step.min_age * (IsHasty(view) ? kHaste : 1);
   step.bytes = BytesFor(credit_);
   step.nanoseconds = credit_ > 0 ? static_cast<uint64_t>(credit_) : 0;
   if (view.limit != 0 && view.footprint > view.limit) {
@@ -162,10 +163,14 @@ uint64_t ScavengePolicy::Wait(const ScavengeView& view) {
     const uint64_t since = view.now > last ? view.now - last : 0;
     return since < interval ? interval - since : 0;
   };
-  // Without pages that are idle, ticks are of no use.
-  const uint64_t to_event = view.idle == 0
-                                ? until(last_sweep_of_caches_, CacheInterval())
-                                : until(last_tick_, TickLength());
+  // Without pages that are idle, ticks are of no use. In haste one has to see
+  // when it becomes worth while.
+  uint64_t to_event = view.idle == 0
+                          ? until(last_sweep_of_caches_, CacheInterval())
+                          : until(last_tick_, TickLength(view));
+  const uint64_t look =
+      delay_ / kHaste < kLeastTick ? kLeastTick : delay_ / kHaste;
+  if (haste_ && view.idle != 0 && to_event > look) to_event = look;
   // Looking costs something, too.
   if (credit_ < 0) {
     const uint64_t to_pay = static_cast<uint64_t>(-credit_) * kPaceDivisor;

@@ -13,8 +13,9 @@
 //     goes back at the age of kReleaseAge ticks: between one delay and one and
 //     a quarter after it was used last.
 //   Haste and regret.  Memory that goes back and is fetched again costs a fault
-//     for each page. Most memory that becomes idle is not missed, so a process
-//     begins in haste, with a delay of a kHaste-th. When more than half of what
+//     for each page. When half of the memory is idle it will hardly be missed;
+//     so a process begins in haste: whole huge pages then go back after a
+//     kHaste-th of the delay. When more than half of what
 //     went back within a delay is fetched again, haste ends; and if that was
 //     not enough, the delay is doubled, up to kMostStretch times. When less
 //     than an eighth was, kGoodEnough times, it is the other way round.
@@ -60,7 +61,8 @@ struct ScavengeStep {
                               // the last time go back, up to `bytes`.
   size_t bytes = 0;           // So many bytes may go back,
   uint32_t min_age = 0;       // if they are idle for at least so many ticks,
-  uint64_t nanoseconds = 0;   // until that takes so long.
+  uint32_t min_age_of_parts = 0;  // or so many, being parts of huge pages,
+  uint64_t nanoseconds = 0;       // until that takes so long.
 };
 
 class ScavengePolicy {
@@ -106,8 +108,12 @@ class ScavengePolicy {
   uint32_t stretch() const { return stretch_; }
 
  private:
-  uint64_t TickLength() const {
-    const uint64_t delay = haste_ ? delay_ / kHaste : delay_ * stretch_;
+  // Whether most of what there is is idle: then haste is worth while.
+  bool IsHasty(const ScavengeView& view) const {
+    return haste_ && view.idle >= view.footprint / 2;
+  }
+  uint64_t TickLength(const ScavengeView& view) const {
+    const uint64_t delay = IsHasty(view) ? delay_ / kHaste : delay_ * stretch_;
     const uint64_t length = delay / kTicksPerDelay;
     return length < kLeastTick ? kLeastTick : length;
   }

@@ -16,12 +16,18 @@ constexpr uint64_t kSecond = 1'000'000'000;
 constexpr uint64_t kMillisecond = 1'000'000;
 constexpr uint64_t kMostWaitInline = 100 * kMillisecond;
 
+// Slow paths of this thread that looked. A count of all threads' would be a
+// cache line that all of them write.
+SPANMALLOC_THREAD_LOCAL uint32_t looks = 0;
+
 // Of a control group's limit: the rest is for what is not heap.
 size_t ShareOfCgroup(uint64_t limit) {
   return limit == UINT64_MAX ? 0 : limit - limit / 10;
 }
 
 }  // namespace
+
+SPANMALLOC_THREAD_LOCAL bool Scavenger::making_thread_ = false;
 
 // ---- Settings
 
@@ -136,8 +142,9 @@ void Scavenger::ReleaseInSpans(bool idle_only, size_t bytes, Work* work) {
 }
 
 // In pieces, so that a fork need not wait long.
-void Scavenger::ReleasePages(size_t bytes, uint32_t min_age, Work* work,
-                             uint64_t most_nanoseconds) {
+void Scavenger::ReleasePages(size_t bytes, uint32_t min_age,
+                             uint32_t min_age_of_parts,
+                             uint64_t most_nanoseconds, Work* work) {
   for (size_t left = bytes; left != 0;) {
     if (ThreadCpuNanoseconds() - work->start > most_nanoseconds) {
       work->all = false;
@@ -145,12 +152,17 @@ void Scavenger::ReleasePages(size_t bytes, uint32_t min_age, Work* work,
     }
     MutexLock lock(&lock_);
     const size_t piece = left < kPiece ? left : kPiece;
-    const size_t done = central_->page_heap().ReleaseIdle(piece, min_age);
+    const size_t done =
+        central_->page_heap().ReleaseIdle(piece, min_age, min_age_of_parts);
     work->bytes += done;
     if (done < piece) return;
     left = done < left ? left - done : 0;
   }
   work->all = false;
+}
+
+void Scavenger::ReleaseNow(size_t bytes, Work* work) {
+  ReleasePages(bytes, 0, 0, UINT64_MAX, work);
 }
 
 // One step of what the policy says. Returns how long to wait for the next.
@@ -165,7 +177,8 @@ uint64_t Scavenger::Step(Reason reason) {
     if (step.tick) central_->page_heap().Tick();
     if (step.sweep_caches) Empty(DrainScope::kIdle, &work);
   }
-  ReleasePages(step.bytes, step.min_age, &work, step.nanoseconds);
+  ReleasePages(step.bytes, step.min_age, step.min_age_of_parts,
+               step.nanoseconds, &work);
   MutexLock lock(&lock_);
   if (step.sweep_spans && work.all && work.bytes < step.bytes) {
     ReleaseInSpans(true, step.bytes - work.bytes, &work);
@@ -185,8 +198,7 @@ void Scavenger::Attend() {
   const Thread thread = thread_.load(std::memory_order_relaxed);
   uint32_t look = 0;
   if (attention == kSlowPathsLook && thread == Thread::kNone) {
-    look = looks_.load(std::memory_order_relaxed) + 1;
-    looks_.store(look, std::memory_order_relaxed);
+    look = ++looks;
     if (look % kLooksPerClock != 0 &&
         central_->page_heap().idle_bytes() < kWorthThreadAmongThreads) {
       return;
@@ -255,8 +267,10 @@ void Scavenger::StartThread() {
   // Making a thread allocates, so this function is entered again meanwhile.
   if (!sandbox_.Changed()) {
     PrepareThreadBarrier();
-    SetThread(Thread::kAtWork);
-    if (background_.Start(RunThread, this, "spanmalloc")) return;
+    making_thread_ = true;
+    const bool made = background_.Start(RunThread, this, "spanmalloc");
+    making_thread_ = false;
+    if (made) return;
   }
   // There will not be a better time.
   mode_.store(ScavengerMode::kInline);
@@ -286,7 +300,7 @@ void Scavenger::KeepLimit() {
   if (limit == 0 || footprint <= limit) return;
   const size_t excess = footprint - limit + limit / 64;
   Work work = Begin(Reason::kLimit);
-  if (pages.idle_bytes() != 0) ReleasePages(excess, 0, &work);
+  if (pages.idle_bytes() != 0) ReleaseNow(excess, &work);
   if (work.bytes < excess) {
     // Emptying caches costs those who have to fill them again, so it is not
     // done over and over when the program simply needs more than the limit.
@@ -298,7 +312,7 @@ void Scavenger::KeepLimit() {
         MutexLock lock(&lock_);
         Empty(DrainScope::kAll, &work);
       }
-      ReleasePages(excess - work.bytes, 0, &work);
+      ReleaseNow(excess - work.bytes, &work);
       if (work.bytes < excess) {
         MutexLock lock(&lock_);
         ReleaseInSpans(false, excess - work.bytes, &work);
@@ -318,6 +332,7 @@ void Scavenger::RunThread(void* self) {
 }
 
 void Scavenger::Run() {
+  SetThread(Thread::kAtWork);
   for (;;) {
     if (stopping_.load() || registry_->threads() == 0) break;
     const uint64_t wait = Step(Reason::kThread);
@@ -375,13 +390,13 @@ size_t Scavenger::Release(size_t bytes) {
   calls_.fetch_add(1, std::memory_order_relaxed);
   if (bytes == 0) return 0;
   Work work = Begin(Reason::kCall);
-  ReleasePages(bytes, 0, &work);
+  ReleaseNow(bytes, &work);
   if (work.bytes < bytes) {
     {
       MutexLock lock(&lock_);
       Empty(DrainScope::kAll, &work);
     }
-    ReleasePages(bytes - work.bytes, 0, &work);
+    ReleaseNow(bytes - work.bytes, &work);
   }
   MutexLock lock(&lock_);
   if (work.bytes < bytes) ReleaseInSpans(false, bytes - work.bytes, &work);
@@ -397,7 +412,7 @@ size_t Scavenger::Trim(size_t keep) {
     Empty(DrainScope::kAll, &work);
   }
   const size_t idle = central_->page_heap().idle_bytes();
-  if (idle > keep) ReleasePages(idle - keep, 0, &work);
+  if (idle > keep) ReleaseNow(idle - keep, &work);
   MutexLock lock(&lock_);
   ReleaseInSpans(false, SIZE_MAX, &work);
   End(work);

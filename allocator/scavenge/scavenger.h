@@ -97,6 +97,10 @@ class Scavenger {
     }
   }
 
+  // Whether the calling thread is making ours just now, and has called the C
+  // library for it.
+  static bool IsMakingThread() { return making_thread_; }
+
   // At the end of each slow path of the allocator, outside of all locks.
   SPANMALLOC_ALWAYS_INLINE void AfterSlowPath() {
     if (SPANMALLOC_UNLIKELY(attention_.load(std::memory_order_relaxed) != 0)) {
@@ -171,13 +175,16 @@ class Scavenger {
   ScavengeView View() const REQUIRES(lock_);
   void LookAtSystem(uint64_t now) REQUIRES(lock_);
   void Empty(DrainScope scope, Work* work) REQUIRES(lock_);
-  void ReleasePages(size_t bytes, uint32_t min_age, Work* work,
-                    uint64_t most_nanoseconds = UINT64_MAX)
+  void ReleasePages(size_t bytes, uint32_t min_age, uint32_t min_age_of_parts,
+                    uint64_t most_nanoseconds, Work* work)
       LOCKS_EXCLUDED(lock_);
+  void ReleaseNow(size_t bytes, Work* work) LOCKS_EXCLUDED(lock_);
   void ReleaseInSpans(bool idle_only, size_t bytes, Work* work) REQUIRES(lock_);
   Work Begin(Reason reason) const;
   void End(const Work& work) REQUIRES(lock_);
   void Trace(const Work& work, uint64_t nanoseconds) const;
+
+  static SPANMALLOC_THREAD_LOCAL bool making_thread_;
 
   CentralHeap* const central_;
   ThreadRegistry* const registry_;
@@ -191,7 +198,6 @@ class Scavenger {
   std::atomic<uint64_t> calls_{0};
   std::atomic<uint64_t> cycles_{0};
   std::atomic<uint64_t> nanoseconds_{0};
-  std::atomic<uint32_t> looks_{0};
   std::atomic<size_t> inline_bytes_{0};   // Given back by slow paths.
   std::atomic<uint64_t> next_step_{0};    // Of inline work.
   std::atomic<uint64_t> next_effort_{0};  // Of emptying caches for the limit.

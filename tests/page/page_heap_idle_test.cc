@@ -89,6 +89,22 @@ TEST_F(PageHeapIdleTest, WhatCameLaterGoesLater) {
   Delete(guard);
 }
 
+TEST_F(PageHeapIdleTest, PartsMayHaveToBeOlder) {
+  Span* const part = NewStamped(100);
+  Span* const guard = NewStamped(8);
+  Span* const whole = NewStamped(kPagesPerHugePage, kHugePageSize);
+  Delete(part);
+  Delete(whole);
+  Ticks(3);
+  EXPECT_EQ(heap_.ReleaseIdle(kAll, 4, 5), 0u);
+  EXPECT_EQ(heap_.ReleaseIdle(kAll, 3, 4), Bytes(kPagesPerHugePage));
+  EXPECT_EQ(DirtyPages(), 100u);
+  Ticks(1);
+  EXPECT_EQ(heap_.ReleaseIdle(kAll, 3, 4), Bytes(100));
+  heap_.CheckInvariants();
+  Delete(guard);
+}
+
 TEST_F(PageHeapIdleTest, WhatWasUsedAgainIsYoung) {
   Span* const span = NewStamped(100);
   Span* const guard = NewStamped(8);

@@ -46,7 +46,7 @@ class PolicyTest : public testing::Test {
     Allocate(100 * kMebibyte);
     for (int i = 0; policy_.in_haste(); ++i) {
       ASSERT_LT(i, 100);
-      Cycle(100 * kMebibyte, kSecond / 5);
+      Cycle(view_.footprint, kSecond / 5);
     }
     view_.footprint -= 100 * kMebibyte;
     Step();
@@ -136,14 +136,35 @@ TEST_F(PolicyTest, HasteEndsWhenMemoryIsFetchedAgain) {
   Allocate(kGibibyte);
   // Freed and needed again five times a second.
   for (int i = 0; i < 50; ++i) {
-    Cycle(100 * kMebibyte, kSecond / 5);
+    Cycle(600 * kMebibyte, kSecond / 5);
     if (i == 10) {
       EXPECT_FALSE(policy_.in_haste());
     }
   }
   // What was in haste, and then nothing.
-  EXPECT_LE(view_.given_back, 11 * 100 * kMebibyte);
+  EXPECT_LE(view_.given_back, 11 * 600 * kMebibyte);
   EXPECT_EQ(policy_.stretch(), 1u);
+}
+
+TEST_F(PolicyTest, NoHasteWhileMostIsInUse) {
+  Allocate(kGibibyte);
+  Free(400 * kMebibyte);
+  EXPECT_GE(Run(10 * kSecond), kSecond);
+  EXPECT_EQ(view_.idle, 0u);
+}
+
+TEST_F(PolicyTest, PartsOfHugePagesWaitForTheWholeDelay) {
+  Allocate(kGibibyte);
+  Free(kGibibyte);
+  ScavengeStep step = policy_.Next(view_);
+  EXPECT_EQ(step.min_age_of_parts, step.min_age * ScavengePolicy::kHaste);
+  // In haste a tick is so much shorter.
+  EXPECT_NEAR(static_cast<double>(policy_.Wait(view_)) * step.min_age_of_parts,
+              1.25e9, 1e6);
+  EndHaste();
+  view_.idle = view_.footprint;
+  step = policy_.Next(view_);
+  EXPECT_EQ(step.min_age_of_parts, step.min_age);
 }
 
 TEST_F(PolicyTest, FaultsOfWhatIsFetchedAgainArePaidFor) {
@@ -225,9 +246,9 @@ TEST_F(PolicyTest, GoesOnWithoutATickWhileThereIsMoreAndCredit) {
 
 TEST_F(PolicyTest, WhatIsMissedOnlyAfterADelayIsNoRegret) {
   Allocate(kGibibyte);
-  for (int i = 0; i < 20; ++i) Cycle(100 * kMebibyte, kSecond * 3 / 2);
+  for (int i = 0; i < 20; ++i) Cycle(600 * kMebibyte, kSecond * 3 / 2);
   EXPECT_TRUE(policy_.in_haste());
-  EXPECT_EQ(view_.given_back, 20 * 100 * kMebibyte);
+  EXPECT_EQ(view_.given_back, 20 * 600 * kMebibyte);
 }
 
 TEST_F(PolicyTest, MemoryThatIsFetchedAgainStaysLonger) {
