@@ -137,11 +137,21 @@ void Scavenger::Empty(DrainScope scope, Work* work) {
   work->objects += central_->ReleaseUnused(idle_only).objects;
 }
 
-void Scavenger::ReleaseInSpans(bool idle_only, size_t bytes, Work* work) {
-  work->bytes += central_->ReleaseFreePagesInSpans(idle_only, bytes).bytes;
+// These two work in pieces, so that a fork need not wait long.
+void Scavenger::ReleaseInSpans(bool idle_only, size_t bytes,
+                               uint64_t most_nanoseconds, Work* work) {
+  for (size_t left = bytes; left != 0;) {
+    if (ThreadCpuNanoseconds() - work->start > most_nanoseconds) return;
+    MutexLock lock(&lock_);
+    const size_t piece = left < kPieceInSpans ? left : kPieceInSpans;
+    const SpanRelease release =
+        central_->ReleaseFreePagesInSpans(idle_only, piece);
+    work->bytes += release.bytes;
+    if (release.bytes < piece || release.refused) return;
+    left = release.bytes < left ? left - release.bytes : 0;
+  }
 }
 
-// In pieces, so that a fork need not wait long.
 void Scavenger::ReleasePages(size_t bytes, uint32_t min_age,
                              uint32_t min_age_of_parts,
                              uint64_t most_nanoseconds, Work* work) {
@@ -179,10 +189,10 @@ uint64_t Scavenger::Step(Reason reason) {
   }
   ReleasePages(step.bytes, step.min_age, step.min_age_of_parts,
                step.nanoseconds, &work);
-  MutexLock lock(&lock_);
   if (step.sweep_spans && work.all && work.bytes < step.bytes) {
-    ReleaseInSpans(true, step.bytes - work.bytes, &work);
+    ReleaseInSpans(true, step.bytes - work.bytes, step.nanoseconds, &work);
   }
+  MutexLock lock(&lock_);
   if (reason == Reason::kInline) {
     inline_bytes_.fetch_add(work.bytes, std::memory_order_relaxed);
   }
@@ -314,8 +324,7 @@ void Scavenger::KeepLimit() {
       }
       ReleaseNow(excess - work.bytes, &work);
       if (work.bytes < excess) {
-        MutexLock lock(&lock_);
-        ReleaseInSpans(false, excess - work.bytes, &work);
+        ReleaseInSpans(false, excess - work.bytes, UINT64_MAX, &work);
       }
     }
   }
@@ -398,8 +407,10 @@ size_t Scavenger::Release(size_t bytes) {
     }
     ReleaseNow(bytes - work.bytes, &work);
   }
+  if (work.bytes < bytes) {
+    ReleaseInSpans(false, bytes - work.bytes, UINT64_MAX, &work);
+  }
   MutexLock lock(&lock_);
-  if (work.bytes < bytes) ReleaseInSpans(false, bytes - work.bytes, &work);
   End(work);
   return work.bytes;
 }
@@ -413,8 +424,8 @@ size_t Scavenger::Trim(size_t keep) {
   }
   const size_t idle = central_->page_heap().idle_bytes();
   if (idle > keep) ReleaseNow(idle - keep, &work);
+  ReleaseInSpans(false, SIZE_MAX, UINT64_MAX, &work);
   MutexLock lock(&lock_);
-  ReleaseInSpans(false, SIZE_MAX, &work);
   End(work);
   return work.bytes;
 }

@@ -152,6 +152,7 @@ class Scavenger {
   static constexpr uint32_t kLooksPerSum = 256;
   // Released under one hold of the lock.
   static constexpr size_t kPiece = 16 << 20;
+  static constexpr size_t kPieceInSpans = 2 << 20;
   static constexpr uint32_t kPressureHundredths = 1000;
 
   static constexpr uint32_t kSlowPathsLook = 1, kLimitSet = 2;
@@ -179,7 +180,8 @@ class Scavenger {
                     uint64_t most_nanoseconds, Work* work)
       LOCKS_EXCLUDED(lock_);
   void ReleaseNow(size_t bytes, Work* work) LOCKS_EXCLUDED(lock_);
-  void ReleaseInSpans(bool idle_only, size_t bytes, Work* work) REQUIRES(lock_);
+  void ReleaseInSpans(bool idle_only, size_t bytes, uint64_t most_nanoseconds,
+                      Work* work) LOCKS_EXCLUDED(lock_);
   Work Begin(Reason reason) const;
   void End(const Work& work) REQUIRES(lock_);
   void Trace(const Work& work, uint64_t nanoseconds) const;

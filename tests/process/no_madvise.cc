@@ -96,7 +96,9 @@ void InSandbox(std::initializer_list<int> calls, int error) {
 
 }  // namespace
 
-int main() {
+int main(int, char** argv) {
+  // So that the scavenger tries all the time, too.
+  process::WithOptions(argv, "scavenger=inline,scavenge_delay=1ms");
   process::Begin(250);
   InSandbox({SYS_madvise}, EPERM);
   InSandbox({SYS_madvise}, ENOSYS);
