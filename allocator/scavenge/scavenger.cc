@@ -1,6 +1,7 @@
 #include "allocator/scavenge/scavenger.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "allocator/base/check.h"
 #include "allocator/os/cgroup.h"
@@ -107,10 +108,15 @@ ScavengeView Scavenger::View() const {
 void Scavenger::LookAtSystem(uint64_t now) {
   if (now < next_look_at_system_) return;
   next_look_at_system_ = now + kSecond;
+  if (now >= next_search_for_cgroup_) {
+    next_search_for_cgroup_ = now + 60 * kSecond;
+    if (!FindMemoryCgroup(&cgroup_)) cgroup_ = MemoryCgroup();
+  }
   central_->page_heap().set_huge_page_mode(TransparentHugePages());
   uint32_t stalled = 0;
-  pressure_ = ReadMemoryPressure(&stalled) && stalled >= kPressureHundredths;
-  if (limit_of_cgroup_) StoreLimit(ShareOfCgroup(CgroupMemoryLimit()));
+  pressure_ =
+      ReadMemoryPressure(cgroup_, &stalled) && stalled >= kPressureHundredths;
+  if (limit_of_cgroup_) StoreLimit(ShareOfCgroup(CgroupMemoryLimit(cgroup_)));
 }
 
 Scavenger::Work Scavenger::Begin(Reason reason) const {
@@ -273,7 +279,11 @@ bool Scavenger::IsWorthThread(size_t more) const {
 
 void Scavenger::StartThread() {
   Thread none = Thread::kNone;
-  if (!thread_.compare_exchange_strong(none, Thread::kStarting)) return;
+  // A child of vfork shares our memory, but a thread of its would not be ours.
+  if (getpid() != process_ ||
+      !thread_.compare_exchange_strong(none, Thread::kStarting)) {
+    return;
+  }
   // Making a thread allocates, so this function is entered again meanwhile.
   if (!sandbox_.Changed()) {
     PrepareThreadBarrier();
@@ -364,6 +374,7 @@ void Scavenger::Run() {
 
 void Scavenger::OnStart() {
   sandbox_.Start();
+  process_ = getpid();
   started_.store(true, std::memory_order_relaxed);
 }
 
@@ -379,7 +390,9 @@ void Scavenger::OnExit() {
   stopping_.store(true);
   // It has milliseconds of work at most before it looks. A process whose
   // thread is kept from running ends all the same.
-  for (int i = 0; i < 20 && thread_.load() != Thread::kNone; ++i) {
+  // Nor is there one in a child that was made behind the C library's back.
+  for (int i = 0;
+       i < 20 && thread_.load() != Thread::kNone && getpid() == process_; ++i) {
     rest_.Wake();
     gone_.Wait(100 * kMillisecond);
   }
@@ -389,6 +402,7 @@ void Scavenger::OnExit() {
 void Scavenger::OnForkChild() {
   rest_.Reset();
   gone_.Reset();
+  process_ = getpid();
   SetThread(Thread::kNone);
   next_step_.store(0, std::memory_order_relaxed);
 }

@@ -42,6 +42,7 @@
 #include "allocator/base/annotations.h"
 #include "allocator/central/central_heap.h"
 #include "allocator/os/background_thread.h"
+#include "allocator/os/cgroup.h"
 #include "allocator/os/mutex.h"
 #include "allocator/os/parking_spot.h"
 #include "allocator/os/sandbox.h"
@@ -207,7 +208,10 @@ class Scavenger {
   bool trace_ GUARDED_BY(lock_) = false;
   bool pressure_ GUARDED_BY(lock_) = false;
   uint64_t next_look_at_system_ GUARDED_BY(lock_) = 0;
+  uint64_t next_search_for_cgroup_ GUARDED_BY(lock_) = 0;
+  MemoryCgroup cgroup_ GUARDED_BY(lock_);
   ScavengePolicy policy_ GUARDED_BY(lock_);
+  int process_ = 0;  // The number of ours.
   SandboxWatch sandbox_;
   BackgroundThread background_;
   ParkingSpot rest_;  // Where the thread sleeps,

@@ -2,10 +2,12 @@
 // does without it until it needs one; its memory goes back then, too. Nothing
 // of what parent or child hold is lost, and nothing hangs.
 
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <thread>
 #include <vector>
@@ -30,6 +32,18 @@ void ComeAndGo(unsigned seed) {
   }
 }
 
+void Nap() {
+  const timespec time = {0, 10'000'000};
+  nanosleep(&time, nullptr);
+}
+
+void WaitForThread() {
+  for (int i = 0; process::ThreadsNamed(kThread) != 1; i++) {
+    CHECK(i < 3000);
+    Nap();
+  }
+}
+
 void AllocateAndWaitUntilReleased() {
   const size_t before = process::ResidentBytes();
   std::vector<void*> blocks(1000);
@@ -37,8 +51,39 @@ void AllocateAndWaitUntilReleased() {
   for (void* block : blocks) free(block);
   for (int i = 0; process::ResidentBytes() > before + 16 * kMebibyte; i++) {
     CHECK(i < 3000);
-    const timespec time = {0, 10'000'000};
-    nanosleep(&time, nullptr);
+    Nap();
+  }
+}
+
+// A child of vfork runs in the memory of its parent. Whatever it does there, a
+// thread that it made would be none of the parent's.
+void VforkedChildFrees() {
+  if (!process::OnSpanmalloc()) return;
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(100);
+    void* const block = process::Allocate(64 * kMebibyte, 1);
+    CHECK(process::ThreadsNamed(kThread) == 0);
+    const pid_t grandchild = vfork();
+    if (grandchild == 0) {
+      free(block);
+      _exit(0);
+    }
+    EXPECT_SUCCESS(grandchild);
+    AllocateAndWaitUntilReleased();
+    WaitForThread();
+    _exit(0);
+  }
+  EXPECT_SUCCESS(child);
+}
+
+// A child that no handler of pthread_atfork was told about, by its exit.
+void RawlyClonedChildExits() {
+  for (int i = 0; i < 10; i++) {
+    const auto child =
+        static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+    if (child == 0) exit(0);
+    EXPECT_SUCCESS(child);
   }
 }
 
@@ -47,6 +92,8 @@ void AllocateAndWaitUntilReleased() {
 int main(int, char** argv) {
   process::WithOptions(argv, "scavenge_delay=1ms,scavenger=thread");
   process::Begin(250);
+  VforkedChildFrees();
+  RawlyClonedChildExits();
   std::thread first(ComeAndGo, 1), second(ComeAndGo, 1000);
   for (int i = 0; i < 200; i++) {
     std::vector<char*> blocks(200);
@@ -63,7 +110,7 @@ int main(int, char** argv) {
       process::Churn(3, 1000);
       if (i % 20 == 0 && process::OnSpanmalloc()) {
         AllocateAndWaitUntilReleased();
-        CHECK(process::ThreadsNamed(kThread) == 1);
+        WaitForThread();
       }
       // Half of them by exit handlers, half without.
       if (i % 2 == 0) _exit(0);
