@@ -37,7 +37,8 @@
 #          kernel's part of a system call is not counted at all.
 # Repeats: Exactly, whatever else runs, unless the library acts by time or
 #          random numbers; threads take turns. The environment is empty, and
-#          spanmalloc is kept from asking whether the system has huge pages.
+#          spanmalloc is kept from asking whether the system has huge pages, and
+#          from giving memory back, which goes by time.
 #          `start program` depends on libc and on the length of file names, so
 #          profile.golden has no line for it. callgrind leaves malloc alone: the
 #          preloaded library really runs. It offers no rseq: a library that
@@ -183,7 +184,7 @@ count() {
     program=("$build/bench/trivial")
   else
     options+=(--toggle-collect='Counted*')
-    environment+=(SPANMALLOC_OPTIONS=huge_page_threshold=128T)
+    environment+=(SPANMALLOC_OPTIONS=huge_page_threshold=128T,scavenger=off)
   fi
   rm -f "$out"
   # The braces keep bash's own word on a program that aborts to itself.
