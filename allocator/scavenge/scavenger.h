@@ -26,7 +26,9 @@
 // system call may be the end of it; the work is then done inline, without what
 // lies in caches of other threads.
 //
-// States of attention_: slow paths look at one word, and go on when it is 0.
+// Files:   scavenger.cc         settings, the work itself, limits, calls
+//          scavenger_thread.cc  slow paths, the thread, events of the process
+//          trace.cc             the line of scavtrace=1
 //
 // Concurrency: lock_ (rank kScavenger, the lowest) is held for pieces of work
 // of
