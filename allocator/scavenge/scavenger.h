@@ -2,37 +2,34 @@
 //
 // Place:    api/ -> [Scavenger] -> ThreadRegistry, CentralHeap, PageHeap
 // Purpose:  Who does it, and when: a thread of our own, or whoever comes along
-// a
-//           slow path, or the program by a call.
+//           a slow path, or the program by a call.
 // Not here: how much and how old (policy.h); which pages (page/); how caches
-//           of other threads are emptied (thread/cache_drain.h).
+//           of other threads are emptied (thread/cache_drainer.h).
 //
 // Modes (option `scavenger`)
 //   auto    A thread, once the process has two threads and a few MiB that could
 //           go back, or one thread and kWorthThread; before that, inline.
 //   thread  A thread as soon as there is anything that could go back.
 //   inline  Never a thread: slow paths of the program look at the clock now and
-//           then. A program that stops allocating and freeing keeps what it
-//           has.
+//           then. A program that makes no calls keeps what it has.
 //   off     Only calls and limits give memory back.
 //
 // The thread starts after the library's own start and outside of all locks; it
-// has all signals blocked, holds no lock while it sleeps, and sleeps without a
-// timer when nothing is left to do: the first slow path after that wakes it. It
-// ends with the process's exit handlers, and when no thread is left that ever
-// allocated, since a program may end by the end of its last thread. A child of
-// fork has none until it needs one. It is not started when it cannot be, nor in
-// a program that has entered a sandbox since its start, where an unexpected
-// system call may be the end of it; the work is then done inline, without what
-// lies in caches of other threads.
+// has all signals blocked but those of faults, holds no lock while it sleeps,
+// and sleeps without a timer when nothing is left to do: the first slow path
+// after that wakes it. It ends with the process's exit handlers, and when no
+// thread is left that ever allocated, since a program may end by the end of its
+// last thread. A child of fork has none until it needs one. It is not started
+// when it cannot be, nor in a program that has entered a sandbox since its
+// start, where an unexpected system call may be the end of it; the work is then
+// done inline, without what lies in caches of other threads.
 //
 // Files:   scavenger.cc         settings, the work itself, limits, calls
 //          scavenger_thread.cc  slow paths, the thread, events of the process
 //          trace.cc             the line of scavtrace=1
 //
 // Concurrency: lock_ (rank kScavenger, the lowest) is held for pieces of work
-// of
-//   a few milliseconds, and by fork.
+//   of a few milliseconds, and by fork.
 // Failure: what the system refuses stays where it is, and usable.
 #ifndef SPANMALLOC_ALLOCATOR_SCAVENGE_SCAVENGER_H_
 #define SPANMALLOC_ALLOCATOR_SCAVENGE_SCAVENGER_H_
