@@ -266,10 +266,16 @@ bool PageHeap::Adopt(const Region& region) {
   Span* const headers = reinterpret_cast<Span*>(records);
   HugePage* const trackers =
       reinterpret_cast<HugePage*>(records + header_bytes);
-  // The mode is read only now: most programs never get here.
+  // The mode is read only now: most programs never get here. And only once, for
+  // a program may enter a sandbox without files.
+  const bool wanted =
+      stats_.mapped.bytes() + region.bytes() > huge_page_threshold_;
+  if (wanted && !huge_page_mode_known_) {
+    huge_page_mode_ = TransparentHugePages();
+    huge_page_mode_known_ = true;
+  }
   const bool advise =
-      stats_.mapped.bytes() + region.bytes() > huge_page_threshold_ &&
-      TransparentHugePages() == HugePageMode::kMadvise &&
+      wanted && huge_page_mode_ == HugePageMode::kMadvise &&
       system_->advise_huge(reinterpret_cast<void*>(region.address),
                            region.bytes());
   for (size_t i = 0; i < region.huge_pages; ++i) {

@@ -197,7 +197,7 @@ class PageHeap {
   void set_release_lazily(bool lazily) LOCKS_EXCLUDED(lock_);
 
   // When the system backs memory by huge pages on its own account. To be told
-  // again when it changes; kMadvise until then.
+  // again when it changes.
   void set_huge_page_mode(HugePageMode mode) LOCKS_EXCLUDED(lock_);
 
   // What is used, and what the system backs, may not exceed this; 0 = no limit.
@@ -382,6 +382,7 @@ class PageHeap {
   size_t moves_ GUARDED_BY(lock_) = 0;
   bool lazily_ GUARDED_BY(lock_) = false;
   HugePageMode huge_page_mode_ GUARDED_BY(lock_) = HugePageMode::kMadvise;
+  bool huge_page_mode_known_ GUARDED_BY(lock_) = false;
   std::atomic<size_t> hard_limit_{0};
   PageHeapStats stats_ GUARDED_BY(lock_) = {};
   Length borrowed_ GUARDED_BY(lock_);  // Used only while they are released;

@@ -46,6 +46,7 @@ void PageHeap::set_release_lazily(bool lazily) {
 void PageHeap::set_huge_page_mode(HugePageMode mode) {
   MutexLock lock(&lock_);
   huge_page_mode_ = mode;
+  huge_page_mode_known_ = true;
 }
 
 // ---- Huge pages that are to be split

@@ -96,6 +96,8 @@ ScavengeView Scavenger::View() const {
 void Scavenger::LookAtSystem(uint64_t now) {
   if (now < next_look_at_system_) return;
   next_look_at_system_ = now + kSecond;
+  // Files may be out of bounds now.
+  if (IsSandboxed()) return;
   if (now >= next_search_for_cgroup_) {
     next_search_for_cgroup_ = now + 60 * kSecond;
     if (!FindMemoryCgroup(&cgroup_)) cgroup_ = MemoryCgroup();
@@ -120,10 +122,14 @@ void Scavenger::End(const Work& work) {
   if (trace_) Trace(work, nanoseconds);
 }
 
+bool Scavenger::IsSandboxed() const {
+  return started_.load(std::memory_order_relaxed) && sandbox_.Changed();
+}
+
 void Scavenger::Empty(DrainScope scope, Work* work) {
   const bool idle_only = scope == DrainScope::kIdle;
   // In a sandbox only what needs no call that may be forbidden there.
-  if (!started_.load(std::memory_order_relaxed) || !sandbox_.Changed()) {
+  if (!IsSandboxed()) {
     work->objects += registry_->Drain(scope).objects;
   } else if (!idle_only) {
     registry_->FlushCurrent();

@@ -175,6 +175,7 @@ class Scavenger {
   bool HasUnused() const;
   ScavengeView View() const REQUIRES(lock_);
   void LookAtSystem(uint64_t now) REQUIRES(lock_);
+  bool IsSandboxed() const;
   void Empty(DrainScope scope, Work* work) REQUIRES(lock_);
   void ReleasePages(size_t bytes, uint32_t min_age, uint32_t min_age_of_parts,
                     uint64_t most_nanoseconds, Work* work)
