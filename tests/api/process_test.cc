@@ -47,6 +47,15 @@ bool UseAllSizes() {
   return true;
 }
 
+// ThreadSanitizer ends a child of fork that starts a thread.
+[[maybe_unused]] const bool kWithoutScavengerThread = [] {
+  if (!kThreadSanitizer) return false;
+  ScavengerSettings settings;
+  settings.mode = ScavengerMode::kInline;
+  the_allocator.scavenger().Configure(settings);
+  return true;
+}();
+
 TEST(Process, TheChildOfAForkAllocates) {
   void* const p = spanmalloc_malloc(100);
   memset(p, 7, 100);
