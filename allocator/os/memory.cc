@@ -1,7 +1,8 @@
 #include "allocator/os/memory.h"
 
-#include <errno.h>
 #include <sys/mman.h>
+
+#include "allocator/os/errno_saver.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -15,15 +16,6 @@
 
 namespace spanmalloc {
 namespace {
-
-class ErrnoSaver {
- public:
-  ErrnoSaver() : saved_(errno) {}
-  ~ErrnoSaver() { errno = saved_; }
-
- private:
-  const int saved_;
-};
 
 constexpr int kReadWrite = PROT_READ | PROT_WRITE;
 constexpr int kAnonymous = MAP_PRIVATE | MAP_ANONYMOUS;

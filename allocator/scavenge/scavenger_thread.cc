@@ -144,8 +144,11 @@ void Scavenger::Run() {
     }
     SetThread(Thread::kResting);
     // Who came before they could see that has not woken us.
-    if (IdleBytes() == 0 && !HasUnused()) {
-      rest_.Wait(ScavengePolicy::kForever);
+    if (IdleBytes() == 0 && !HasUnused() &&
+        !rest_.Wait(ScavengePolicy::kForever)) {
+      // The system lets no thread sleep: this one would never stop looking.
+      mode_.store(ScavengerMode::kInline);
+      break;
     }
     SetThread(Thread::kAtWork);
   }
@@ -171,9 +174,9 @@ void Scavenger::OnExit() {
   started_.store(false, std::memory_order_relaxed);
   mode_.store(ScavengerMode::kOff);
   stopping_.store(true);
-  // It has milliseconds of work at most before it looks. A process whose
-  // thread is kept from running ends all the same.
-  // Nor is there one in a child that was made behind the C library's back.
+  // It has milliseconds of work at most before it looks. A process whose thread
+  // is kept from running ends all the same; and in a child that was made behind
+  // the C library's back there is none.
   for (int i = 0;
        i < 20 && thread_.load() != Thread::kNone && getpid() == process_; ++i) {
     rest_.Wake();
@@ -186,6 +189,7 @@ void Scavenger::OnForkChild() {
   rest_.Reset();
   gone_.Reset();
   process_ = getpid();
+  inline_bytes_.store(0, std::memory_order_relaxed);
   SetThread(Thread::kNone);
   next_step_.store(0, std::memory_order_relaxed);
 }
