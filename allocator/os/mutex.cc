@@ -1,9 +1,8 @@
 #include "allocator/os/mutex.h"
 
-#include <errno.h>
 #include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+
+#include "allocator/os/futex.h"
 
 namespace spanmalloc {
 namespace {
@@ -14,21 +13,6 @@ constexpr int kSpins = 100;
 
 // One bit for each rank that this thread holds.
 SPANMALLOC_THREAD_LOCAL uint32_t held_ranks = 0;
-
-void Pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-void Futex(std::atomic<uint32_t>* word, int operation, uint32_t value) {
-  const int saved_errno = errno;
-  syscall(SYS_futex, reinterpret_cast<uint32_t*>(word),
-          operation | FUTEX_PRIVATE_FLAG, value, nullptr, nullptr, 0);
-  errno = saved_errno;
-}
 
 }  // namespace
 
