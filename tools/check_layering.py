@@ -23,8 +23,8 @@ import re
 import sys
 
 # Lowest first.
-LAYERS = ("base", "os", "page", "central", "thread", "scavenge", "observe",
-          "api")
+LAYERS = ("base", "os", "page", "central", "thread", "scavenge", "profile",
+          "observe", "api")
 LAYERS_WITH_CONDITIONALS = ("base", "os")
 SUFFIXES = {".h", ".cc", ".def", ".inc"}
 

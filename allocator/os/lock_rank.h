@@ -15,6 +15,8 @@ enum class LockRank : unsigned char {
   kTransferCache,
   kCentralFreeList,
   kPageHeap,
+  kGuardedHeap,
+  kProfile,
   kMetadataArena,
 };
 
