@@ -13,7 +13,7 @@ import struct
 
 import gdb
 
-VERSION = 1
+VERSION = 2
 MAGIC = (0x6c616d6e61707320, 0x746f6f7220636f6c)
 # More than that is no list of caches but a loop.
 MAX_CACHES = 1 << 20

@@ -179,24 +179,15 @@ size_t CentralFreeList::RemoveRange(void** batch, size_t n) {
 }
 
 bool CentralFreeList::Fetch() {
-  Span* const span = page_heap_->NewSmallSpan(TagOfClass(size_class_));
-  if (span == nullptr) return false;
   const size_t words = info_->words;
-  // With guests, the other half is for them.
-  const size_t all_words = info_->guest != 0 ? 2 * words : words;
-  uint64_t* bits = span->inline_bits;
-  if (all_words > Span::kInlineWords) {
-    bits = static_cast<uint64_t*>(page_heap_->AllocateRecord(
-        all_words * sizeof(uint64_t), RecordKind::kSpans));
-    if (bits == nullptr) {
-      page_heap_->DeleteSmallSpan(span);
-      return false;
-    }
-  }
+  const size_t all_words = BitmapWords(*info_);
+  Span* const span =
+      page_heap_->NewSmallSpan(TagOfClass(size_class_), all_words);
+  if (span == nullptr) return false;
+  uint64_t* const bits = span->free_bits;
   const size_t capacity = info_->capacity;
   for (size_t w = 0; w < all_words; ++w) bits[w] = ~uint64_t{0};
   if (capacity % 64 != 0) bits[words - 1] = BitRange(0, capacity % 64);
-  span->free_bits = bits;
   span->capacity = span->free_count = static_cast<uint16_t>(capacity);
   span->sweep = kTouched;
   if (info_->guest != 0) {
@@ -225,12 +216,7 @@ bool CentralFreeList::Fetch() {
 }
 
 void CentralFreeList::Delete(Span* span) {
-  const size_t words = info_->guest != 0 ? 2 * info_->words : info_->words;
-  if (words > Span::kInlineWords) {
-    page_heap_->arena().Free(span->free_bits, words * sizeof(uint64_t),
-                             RecordKind::kSpans);
-  }
-  page_heap_->DeleteSmallSpan(span);
+  page_heap_->DeleteSmallSpan(span, BitmapWords(*info_));
 }
 
 // Those that are linked by next.

@@ -99,13 +99,10 @@ class alignas(kCacheLineSize) CentralFreeList {
   // Bytes of records about a span of the class: headers, and bitmaps that do
   // not fit into them.
   static constexpr size_t RecordBytes(const SizeClass& info) {
-    const size_t headers = info.guest != 0 ? 2 : 1;
-    const size_t words = info.words * headers;
-    const size_t bitmap =
-        words > Span::kInlineWords
-            ? AlignUp(words * sizeof(uint64_t), MetadataArena::kGranule)
-            : 0;
-    return headers * sizeof(Span) + bitmap;
+    const size_t words = BitmapWords(info);
+    return (info.guest != 0 ? 2 : 1) * sizeof(Span) +
+           (words > Span::kInlineWords ? HugePage::RoundedBitmapBytes(words)
+                                       : 0);
   }
 
   // Moves up to `n` objects into batch[0..]; returns how many. The lowest
@@ -186,6 +183,10 @@ class alignas(kCacheLineSize) CentralFreeList {
     bool done;
   };
 
+  // With guests, the other half is for them.
+  static constexpr size_t BitmapWords(const SizeClass& info) {
+    return info.guest != 0 ? 2 * info.words : info.words;
+  }
   // What a span of the class says it is.
   uint16_t kind() const {
     return Span::Kind(SpanState::kSmall, TagOfClass(size_class_));

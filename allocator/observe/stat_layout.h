@@ -165,6 +165,7 @@ struct StatLayout {
     using Chunk = MetadataArena::Chunk;
     static_assert(offsetof(Chunk, next) == 0);
     static_assert(offsetof(Chunk, bytes) == sizeof(uint64_t));
+    static_assert(offsetof(Chunk, start) == 2 * sizeof(uint64_t));
     root->page_map = &page_map.root_;
     root->page_map_entries = PageMap::kRootEntries;
     root->page_map_shift = PageMap::kLeafShift;

@@ -24,7 +24,7 @@
 
 namespace spanmalloc {
 
-inline constexpr uint32_t kStatRootVersion = 1;
+inline constexpr uint32_t kStatRootVersion = 2;
 inline constexpr uint64_t kStatRootMagic0 = 0x6c616d6e61707320;  // " spanmal"
 inline constexpr uint64_t kStatRootMagic1 = 0x746f6f7220636f6c;  // "loc root"
 inline constexpr uint32_t kStatRootClasses = 64;
@@ -124,8 +124,8 @@ struct StatRoot {
   uint64_t tracker_fresh;  // bit for each page: free; free, unbacked.
   StatAddress class_map;   // Holds its address, or 0.
   StatAddress records;     // Holds the address of the first part of the
-                           // memory for records: the address of the next
-                           // part, or 0, then the bytes of this one.
+                           // memory for records: there are the address of
+                           // the next part, or 0, this one's bytes and start.
 
   // ---- The scavenger. Three more words of the page heap's record:
   uint32_t lazy_pages;

@@ -1,4 +1,5 @@
-// The tracker of one huge page: which of its 256 pages are free.
+// The tracker of one huge page: which of its 256 pages are free, and where the
+// bitmaps of its small spans lie.
 //
 // Place:    page/. Owned by PageHeap.
 // Purpose:  A passive record: it keeps the numbers by which the page heap
@@ -14,6 +15,9 @@
 //                  exactly (see CheckInvariants).
 //              H3  every free page is fresh, lazy or dirty, and only one of
 //                  them.
+//              H4  a bitmap takes a power of two of granules, at a multiple of
+//                  that. So there is room for the largest in one of 32 places
+//                  as long as fewer than 32 spans have one.
 //
 // Free pages: fresh   read as zero; the system backs them only if it backs the
 //                     huge page as a whole.
@@ -39,16 +43,26 @@ namespace spanmalloc {
 struct HugePage {
   using Pages = Bitmap<kPagesPerHugePage>;
   static constexpr size_t kHeaderBytes = kHeadersPerHugePage * sizeof(Span);
+  // Address space for the bitmaps of its spans; most of it is never touched.
+  static constexpr size_t kBitmapBytes =
+      kPagesPerHugePage / kPagesPerSmallSpan * Span::kMaxBitmapWords *
+      sizeof(uint64_t);
+  static constexpr size_t kBitmapGranule = kCacheLineSize;
+  // The bitmaps and then the headers: what need not be kept while it is empty.
+  static constexpr size_t kSpanRecordBytes = kBitmapBytes + kHeaderBytes;
+  static constexpr size_t kGranules = kBitmapBytes / kBitmapGranule;
   enum class State : uint8_t { kFull, kPartial, kEmpty };
   // Which of the lists of IdleQueues it is in.
   enum class Idle : uint8_t { kNone, kEmpty, kPartial, kHeld, kRefused };
 
   // A huge page that has just come from the system, which backs it `as_whole`
-  // or page by page.
-  void Init(uintptr_t huge_page_address, Span* span_headers,
-            bool as_whole = false) {
+  // or page by page. At `records` there are kSpanRecordBytes.
+  void Init(uintptr_t huge_page_address, char* records, bool as_whole = false) {
     address = huge_page_address;
-    headers = span_headers;
+    bitmaps = records;
+    headers = reinterpret_cast<Span*>(reinterpret_cast<uintptr_t>(records) +
+                                      kBitmapBytes);
+    free_bitmaps.SetAll();
     backed_as_whole = as_whole;
     free.SetAll();
     fresh.SetAll();
@@ -103,6 +117,36 @@ struct HugePage {
     lazy_pages = static_cast<uint16_t>(lazy_pages + count);
   }
 
+  // What a bitmap of so many words takes, in bytes.
+  static constexpr size_t RoundedBitmapBytes(size_t words) {
+    size_t bytes = kBitmapGranule;
+    while (bytes < words * sizeof(uint64_t)) bytes *= 2;
+    return bytes;
+  }
+  // Memory for a bitmap of a small span that lies here, which does not read as
+  // zero. It is near those that there are.
+  uint64_t* TakeBitmap(size_t words) {
+    const size_t n = RoundedBitmapBytes(words) / kBitmapGranule;
+    size_t start = 0, count = 0;
+    for (size_t at = 0; free_bitmaps.NextRun(at, &start, &count);
+         at = start + count) {
+      const size_t first = AlignUp(start, n);
+      if (first + n > start + count) continue;
+      free_bitmaps.ClearRange(first, n);
+      return reinterpret_cast<uint64_t*>(bitmaps + first * kBitmapGranule);
+    }
+    SPANMALLOC_CHECK(false);  // H4
+    return nullptr;
+  }
+  void PutBitmap(const uint64_t* bitmap, size_t words) {
+    const size_t n = RoundedBitmapBytes(words) / kBitmapGranule;
+    const size_t first =
+        static_cast<size_t>(reinterpret_cast<const char*>(bitmap) - bitmaps) /
+        kBitmapGranule;
+    SPANMALLOC_ASSERT(free_bitmaps.NoneSet(first, n));
+    free_bitmaps.SetRange(first, n);
+  }
+
   // Says whether the system was told to back it by small pages only.
   void SetForbidden(bool forbidden) {
     huge_forbidden = forbidden;
@@ -145,7 +189,9 @@ struct HugePage {
   Pages fresh;  // Free, and known to read as zero.
   Pages lazy;   // Free, and released lazily.
   uintptr_t address = 0;
-  Span* headers = nullptr;  // kHeadersPerHugePage of them.
+  Span* headers = nullptr;         // kHeadersPerHugePage of them.
+  char* bitmaps = nullptr;         // kBitmapBytes.
+  Bitmap<kGranules> free_bitmaps;  // Granules.
 
   uint16_t free_pages = 0;
   uint16_t longest_free = 0;        // Pages in the longest free range.

@@ -6,14 +6,13 @@
 // Not here: objects of the program.
 //
 // Concurrency: thread-safe; the lock is the innermost of all.
-// Invariants:  A1  address space is never given back to the system, only reused
-//                  by later requests of the same rounded size. Who has a block
-//                  of whole pages of the system may release these.
-//              A2  a block that was never used before reads as zero.
-// Cost:        a bump of a pointer or a pop from a list. Chunks are touched
-//              only as far as they are used.
-// Failure:     a null pointer when the system has no more, and nothing that was
-//              freed is large enough.
+// Invariants:  A1  nothing is ever given back: who needs a record no longer
+//                  keeps it for the next of its kind. Who has a block of whole
+//                  pages of the system may release these.
+//              A2  a block reads as zero.
+// Cost:        a bump of a pointer. Chunks are touched only as far as they are
+//              used.
+// Failure:     a null pointer when the system has no more.
 #ifndef SPANMALLOC_ALLOCATOR_PAGE_METADATA_ARENA_H_
 #define SPANMALLOC_ALLOCATOR_PAGE_METADATA_ARENA_H_
 
@@ -42,24 +41,20 @@ class MetadataArena {
  public:
   // Blocks are multiples of this and aligned to it.
   static constexpr size_t kGranule = kCacheLineSize;
-  // Larger blocks can't be freed.
-  static constexpr size_t kMaxReusable = 2048;
 
   constexpr explicit MetadataArena(const SystemMemory* system)
       : system_(system), lock_(LockRank::kMetadataArena) {}
 
   // At least `size` bytes, at a multiple of `alignment`. What is left out for
   // that is never touched, and does not count as used.
-  // REQUIRES: alignment is kGranule; or size > kMaxReusable, and alignment a
-  // larger power of two, but no more than SystemPageSize().
+  // REQUIRES: alignment is a power of two from kGranule to SystemPageSize().
   void* Allocate(size_t size, RecordKind kind = RecordKind::kOther,
                  size_t alignment = kGranule) LOCKS_EXCLUDED(lock_);
   // Adds memory that reads as zero and stays ours for good: for when the system
   // has no more but the heap has. It counts as taken from the system.
   void Donate(void* memory, size_t size) LOCKS_EXCLUDED(lock_);
-  // REQUIRES: p came from Allocate(size, kind), size <= kMaxReusable.
-  void Free(void* p, size_t size, RecordKind kind = RecordKind::kOther)
-      LOCKS_EXCLUDED(lock_);
+  // Corrects how much of what was handed out counts as used, modulo 2^64.
+  void Count(RecordKind kind, size_t bytes) LOCKS_EXCLUDED(lock_);
 
   // Bytes of address space taken from the system, and handed out of it; without
   // the lock.
@@ -83,19 +78,19 @@ class MetadataArena {
  private:
   friend struct StatLayout;
   static constexpr size_t kChunkSize = 512 << 10;
-  struct FreeBlock {
-    FreeBlock* next;
-  };
-  // At the start of every chunk, for readers from outside the process.
+  // Memory taken from the system, for readers from outside the process. Most
+  // begin with it; large blocks lie apart from theirs, so that it takes no
+  // page.
   struct Chunk {
     Chunk* next;
     size_t bytes;
+    void* start;
   };
   static size_t Rounded(size_t size);
-  void* TakeFreed(size_t size, size_t block_size) REQUIRES(lock_);
-  void AddFree(void* p, size_t size) REQUIRES(lock_);
-  void* Reserve(size_t bytes) REQUIRES(lock_);
+  void* Reserve(size_t bytes, Chunk* chunk) REQUIRES(lock_);
   bool GetChunk(size_t size, size_t alignment) REQUIRES(lock_);
+  void* Bump(size_t size, size_t alignment) REQUIRES(lock_);
+  void* AllocateApart(size_t size) REQUIRES(lock_);
   // Bytes from next_ to the next multiple of `alignment`.
   size_t Gap(size_t alignment) const REQUIRES(lock_) {
     return (0 - reinterpret_cast<uintptr_t>(next_)) & (alignment - 1);
@@ -120,7 +115,6 @@ class MetadataArena {
   std::atomic<Chunk*> chunks_{nullptr};
   std::atomic<size_t> system_bytes_{0};
   std::atomic<size_t> used_bytes_[kRecordKinds] = {};
-  FreeBlock* free_[kMaxReusable / kGranule + 1] GUARDED_BY(lock_) = {};
 };
 
 }  // namespace spanmalloc

@@ -246,26 +246,24 @@ bool PageHeap::Grow(size_t needed) {
 }
 
 bool PageHeap::Adopt(const Region& region) {
-  // One allocation for both kinds of record; never freed. Headers come first,
-  // so that those of a huge page fill a page of the system, where that is as
-  // small.
-  const size_t header_bytes = region.huge_pages * HugePage::kHeaderBytes;
+  // One allocation for all kinds of record; never freed. Those of spans come
+  // first, so that they fill pages of the system, where these are small.
+  const size_t span_bytes = region.huge_pages * HugePage::kSpanRecordBytes;
   const size_t tracker_bytes = region.huge_pages * sizeof(HugePage);
-  const size_t alignment = SystemPageSize() <= HugePage::kHeaderBytes
-                               ? SystemPageSize()
-                               : MetadataArena::kGranule;
   char* const records =
       pagemap_.Ensure(region.address, region.huge_pages, &arena_)
-          ? static_cast<char*>(arena_.Allocate(header_bytes + tracker_bytes,
-                                               RecordKind::kSpans, alignment))
+          ? static_cast<char*>(arena_.Allocate(span_bytes + tracker_bytes,
+                                               RecordKind::kSpans,
+                                               SystemPageSize()))
           : nullptr;
   if (records == nullptr) {
     supply_.PutBack(region);
     return false;
   }
-  Span* const headers = reinterpret_cast<Span*>(records);
-  HugePage* const trackers =
-      reinterpret_cast<HugePage*>(records + header_bytes);
+  // Bitmaps count when they are used.
+  arena_.Count(RecordKind::kSpans,
+               size_t{0} - region.huge_pages * HugePage::kBitmapBytes);
+  HugePage* const trackers = reinterpret_cast<HugePage*>(records + span_bytes);
   // The mode is read only now: most programs never get here. And only once, for
   // a program may enter a sandbox without files.
   const bool wanted =
@@ -280,7 +278,7 @@ bool PageHeap::Adopt(const Region& region) {
                            region.bytes());
   for (size_t i = 0; i < region.huge_pages; ++i) {
     const uintptr_t address = region.address + (i << kHugePageShift);
-    trackers[i].Init(address, headers + i * kHeadersPerHugePage, advise);
+    trackers[i].Init(address, records + i * HugePage::kSpanRecordBytes, advise);
     pagemap_.Set(address, &trackers[i]);
   }
   runs_.Add(trackers, region.huge_pages);
@@ -313,6 +311,7 @@ void PageHeap::CheckInvariants() const {
       ++idle;
     }
     if (huge_page.state() != HugePage::State::kEmpty) return;
+    SPANMALLOC_CHECK(huge_page.free_bitmaps.AllSet(0, HugePage::kGranules));
     for (size_t i = 0; i < kHeadersPerHugePage; ++i) {
       SPANMALLOC_CHECK(huge_page.headers[i].state() == SpanState::kUnused);
     }

@@ -20,7 +20,7 @@
 //   kernel, of which a process may have 65,530 by default: at most
 //   kMaxForbidden huge pages are set apart like that; parts of further ones are
 //   kept.
-//   With an empty huge page go the headers of its spans, where they fill pages
+//   With an empty huge page go the records of its spans, where they fill pages
 //   of the system: all are unused, and that is what zeroes say.
 // Hard limit: what is used never exceeds it; nor does what the system backs, by
 //   more than is just being taken and given back: free memory is released
@@ -116,8 +116,10 @@ class PageHeap {
   // done. Without memory for it the heap stays as it is.
   void Prepare() LOCKS_EXCLUDED(lock_);
 
-  // Eight pages aligned to 64 KiB, whose class map entry is `tag`.
-  Span* NewSmallSpan(uint8_t tag) LOCKS_EXCLUDED(lock_);
+  // Eight pages aligned to 64 KiB, whose class map entry is `tag`, with room
+  // for `bitmap_words` at free_bits.
+  Span* NewSmallSpan(uint8_t tag, size_t bitmap_words = 0)
+      LOCKS_EXCLUDED(lock_);
 
   // A block of `n` pages at a multiple of `alignment` bytes. Its pages are
   // added to `dirty`, if given, but for those that read as zero. REQUIRES: n >
@@ -129,14 +131,16 @@ class PageHeap {
   void Clear(Length n, const DirtyPages& dirty);
 
   // Memory for a record, from the arena, or where the system has no more, from
-  // the heap itself. Null if neither has any. Give it back to the arena.
+  // the heap itself. Null if neither has any.
   // REQUIRES: as for MetadataArena::Allocate.
   void* AllocateRecord(size_t size, RecordKind kind,
                        size_t alignment = MetadataArena::kGranule)
       LOCKS_EXCLUDED(lock_);
 
-  // REQUIRES: the caller owns the span and nobody else knows it.
-  void DeleteSmallSpan(Span* span) LOCKS_EXCLUDED(lock_);
+  // REQUIRES: the caller owns the span and nobody else knows it; it was made
+  // with the same number of words.
+  void DeleteSmallSpan(Span* span, size_t bitmap_words = 0)
+      LOCKS_EXCLUDED(lock_);
 
   // Gives memory inside a small span back to the system: `count` of its
   // sixteenths from the `first` on, whose bits it sets in `released`. False if
@@ -300,7 +304,8 @@ class PageHeap {
   void Unuse(HugePage* huge_page, size_t from, size_t count, Contents contents)
       REQUIRES(lock_);
   Span* MakeSpan(PageId first, Length n, uint16_t kind) REQUIRES(lock_);
-  Span* MakeSmallSpan(PageId first, uint8_t tag) REQUIRES(lock_);
+  Span* MakeSmallSpan(PageId first, uint8_t tag, size_t bitmap_words)
+      REQUIRES(lock_);
   Span* MakeLargeSpan(PageId first, Length n) REQUIRES(lock_);
   void NoteLargeFreed(Length n) REQUIRES(lock_);
   void NoteLargeResized(Span* span, Length n) REQUIRES(lock_);
@@ -343,7 +348,7 @@ class PageHeap {
   bool ReleaseRange(void* start, size_t bytes, bool* lazily);
   void ReleaseLoan(Loan* loan, bool* lazily);
   void ReleaseLoans(Loan* loans, size_t n, bool* lazily);
-  void ReleaseHeaders(const Loan* loans, size_t n);
+  void ReleaseRecords(const Loan* loans, size_t n);
 
   bool MayBeHuge(const HugePage& huge_page) const REQUIRES(lock_);
   bool MayForbid(const HugePage& huge_page) const REQUIRES(lock_) {

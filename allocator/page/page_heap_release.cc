@@ -317,12 +317,14 @@ void PageHeap::ReleaseLoans(Loan* loans, size_t n, bool* lazily) {
       }
     }
   }
-  ReleaseHeaders(loans, n);
+  ReleaseRecords(loans, n);
 }
 
-// Those of huge pages that were released as a whole. Look-ups go on meanwhile;
-// what they find reads as unused before and after. A refusal does not matter.
-void PageHeap::ReleaseHeaders(const Loan* loans, size_t n) {
+// Headers and bitmaps of huge pages that were released as a whole. Look-ups of
+// headers go on meanwhile; what they find reads as unused before and after. A
+// refusal does not matter.
+void PageHeap::ReleaseRecords(const Loan* loans, size_t n) {
+  static_assert(HugePage::kBitmapBytes % HugePage::kHeaderBytes == 0);
   if (HugePage::kHeaderBytes % SystemPageSize() != 0) return;
   const auto gone = [&](size_t i) {
     return i < n && IsWhole(loans[i].pages) && loans[i].refused.None() &&
@@ -331,12 +333,12 @@ void PageHeap::ReleaseHeaders(const Loan* loans, size_t n) {
   for (size_t i = 0, end = 0; i < n; i = end) {
     end = i + 1;
     if (!gone(i)) continue;
-    Span* const headers = loans[i].huge_page->headers;
-    while (gone(end) && loans[end].huge_page->headers ==
-                            headers + (end - i) * kHeadersPerHugePage) {
+    char* const records = loans[i].huge_page->bitmaps;
+    while (gone(end) && loans[end].huge_page->bitmaps ==
+                            records + (end - i) * HugePage::kSpanRecordBytes) {
       ++end;
     }
-    system_->release(headers, (end - i) * HugePage::kHeaderBytes);
+    system_->release(records, (end - i) * HugePage::kSpanRecordBytes);
   }
 }
 

@@ -16,15 +16,22 @@ Span* PageHeap::MakeSpan(PageId first, Length n, uint16_t kind) {
   return span;
 }
 
-Span* PageHeap::MakeSmallSpan(PageId first, uint8_t tag) {
+Span* PageHeap::MakeSmallSpan(PageId first, uint8_t tag, size_t bitmap_words) {
   class_map_.Set(first.address(), tag);
   Span* const span = MakeSpan(first, Length(kPagesPerSmallSpan),
                               Span::Kind(SpanState::kSmall, tag));
   span->released = 0;
+  span->free_bits = span->inline_bits;
+  if (bitmap_words > Span::kInlineWords) {
+    HugePage* const huge_page = pagemap_.HugePageOf(first.address());
+    span->free_bits = huge_page->TakeBitmap(bitmap_words);
+    arena_.Count(RecordKind::kSpans,
+                 HugePage::RoundedBitmapBytes(bitmap_words));
+  }
   return span;
 }
 
-Span* PageHeap::NewSmallSpan(uint8_t tag) {
+Span* PageHeap::NewSmallSpan(uint8_t tag, size_t bitmap_words) {
   PageId first;
   if (hard_limit() != 0) {
     DirtyPages dirty;
@@ -34,7 +41,7 @@ Span* PageHeap::NewSmallSpan(uint8_t tag) {
   }
   Change change(this);
   if (first == PageId()) first = AllocateSmallSpanPages();
-  return first == PageId() ? nullptr : MakeSmallSpan(first, tag);
+  return first == PageId() ? nullptr : MakeSmallSpan(first, tag, bitmap_words);
 }
 
 Span* PageHeap::MakeLargeSpan(PageId first, Length n) {
@@ -81,9 +88,15 @@ void* PageHeap::AllocateRecord(size_t size, RecordKind kind, size_t alignment) {
   return arena_.Allocate(size, kind, alignment);
 }
 
-void PageHeap::DeleteSmallSpan(Span* span) {
+void PageHeap::DeleteSmallSpan(Span* span, size_t bitmap_words) {
   Change change(this);
   SPANMALLOC_ASSERT(span->state() == SpanState::kSmall);
+  if (bitmap_words > Span::kInlineWords) {
+    HugePage* const huge_page = pagemap_.HugePageOf(span->address());
+    huge_page->PutBitmap(span->free_bits, bitmap_words);
+    arena_.Count(RecordKind::kSpans,
+                 size_t{0} - HugePage::RoundedBitmapBytes(bitmap_words));
+  }
   class_map_.Set(span->address(), 0);
   span->set_kind(Span::Kind(SpanState::kUnused));
   const size_t released = span->released;

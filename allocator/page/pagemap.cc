@@ -7,7 +7,6 @@ bool PageMap::Ensure(uintptr_t address, size_t count, MetadataArena* arena) {
   const uintptr_t last = address + count * kHugePageSize - 1;
   if (last < address || last >> kAddressBits != 0) return false;
   // Fresh from the arena, so all entries are null.
-  static_assert(sizeof(Leaf) > MetadataArena::kMaxReusable);
   Root* root = root_.load(std::memory_order_relaxed);
   if (root == nullptr) {
     root =

@@ -37,6 +37,8 @@ enum class SpanState : uint8_t { kUnused, kSmall, kLarge };
 
 struct alignas(kCacheLineSize) Span {
   static constexpr size_t kInlineWords = 2;
+  // Of a bitmap that is not: objects of four bytes have one of this size.
+  static constexpr size_t kMaxBitmapWords = kSmallSpanSize / 4 / 64;
   // The part of a small span that a bit of `released` stands for.
   static constexpr size_t kReleaseUnit = kSmallSpanSize / 16;
 

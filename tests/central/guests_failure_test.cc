@@ -38,30 +38,7 @@ TEST_P(Guests, AreThereWithoutMemory) {
   heap_.central().CheckInvariants();
 }
 
-// There is a span, but no memory for its bits: the span goes back.
-TEST_P(Guests, NoMemoryForTheirBits) {
-  const Objects host = heap_.Take(kHost, 1);
-  Span* const last = heap_.page_heap().NewLargeSpan(Length(kPagesPerSmallSpan),
-                                                    kSmallSpanSize, nullptr);
-  ASSERT_NE(last, nullptr);
-  heap_.system().FailFrom(1);
-  heap_.TakeAllRecords();
-  EXPECT_TRUE(heap_.page_heap().DeleteLargeSpan(last->address()));
-  heap_.NoteStrangers();
-  EXPECT_EQ(heap_.Take(kHost, heap_.capacity() + 1).size(),
-            heap_.capacity() - 1);
-  EXPECT_EQ(heap_.Take(kGuest, heap_.capacity() + 1).size(), heap_.capacity());
-  EXPECT_EQ(heap_.page_heap().stats().free, Length(kPagesPerSmallSpan));
-  heap_.system().FailNothing();
-  EXPECT_EQ(heap_.Take(kHost, 1).size(), 1u);
-  EXPECT_TRUE(heap_.IsGuest(heap_.Take(kGuest, 1)[0]));
-  heap_.PutAll(kGuest);
-  heap_.PutAll(kHost);
-  heap_.central().CheckInvariants();
-}
-
-// The bitmaps of hosts come from the arena, which is refused memory at every
-// possible point.
+// Memory is refused at every possible point.
 TEST(GuestsFailure, AnyCallToTheSystemMayFail) {
   for (size_t n = 0;; ++n) {
     GuestHeap heap(n % 2 == 0 ? 12 : 24);

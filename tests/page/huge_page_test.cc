@@ -55,11 +55,61 @@ void ExpectSame(const HugePage& huge_page, const Model& model) {
 
 TEST(HugePageTest, ComesFreshFromTheSystem) {
   HugePage huge_page;
-  Span headers[kHeadersPerHugePage];
-  huge_page.Init(7 * kHugePageSize, headers);
+  alignas(Span) static char records[HugePage::kSpanRecordBytes];
+  huge_page.Init(7 * kHugePageSize, records);
   ExpectSame(huge_page, Model(kPagesPerHugePage, Page::kFresh));
   EXPECT_EQ(huge_page.first_page(), PageId(7 * kPagesPerHugePage));
-  EXPECT_EQ(huge_page.headers, headers);
+  EXPECT_EQ(huge_page.bitmaps, records);
+  EXPECT_EQ(reinterpret_cast<char*>(huge_page.headers + kHeadersPerHugePage),
+            std::end(records));
+}
+
+// Whatever came and went before, every small span can have the largest.
+TEST(HugePageTest, BitmapsAreApartAndThereIsAlwaysRoom) {
+  struct Bitmap {
+    uint64_t* words;
+    size_t count;
+    uint64_t stamp;
+  };
+  alignas(Span) static char records[HugePage::kSpanRecordBytes];
+  HugePage huge_page;
+  huge_page.Init(0, records);
+  std::mt19937_64 random(5);
+  std::vector<Bitmap> bitmaps;
+  for (int step = 0; step < 20000; ++step) {
+    if (bitmaps.size() == kSmallSpansPerHugePage ||
+        (!bitmaps.empty() && random() % 2 == 0)) {
+      std::swap(bitmaps[random() % bitmaps.size()], bitmaps.back());
+      const Bitmap& bitmap = bitmaps.back();
+      ASSERT_EQ(
+          std::count(bitmap.words, bitmap.words + bitmap.count, bitmap.stamp),
+          static_cast<ptrdiff_t>(bitmap.count));
+      huge_page.PutBitmap(bitmap.words, bitmap.count);
+      bitmaps.pop_back();
+    } else {
+      const size_t count =
+          random() % 3 == 0 ? Span::kMaxBitmapWords : 1 + random() % 40;
+      uint64_t* const words = huge_page.TakeBitmap(count);
+      ASSERT_GE(reinterpret_cast<char*>(words), records);
+      ASSERT_LE(reinterpret_cast<char*>(words + count),
+                records + HugePage::kBitmapBytes);
+      bitmaps.push_back({words, count, random()});
+      std::fill_n(words, count, bitmaps.back().stamp);
+    }
+  }
+}
+
+TEST(HugePageTest, BitmapsLieCloseTogether) {
+  alignas(Span) static char records[HugePage::kSpanRecordBytes];
+  HugePage huge_page;
+  huge_page.Init(0, records);
+  char* const first = reinterpret_cast<char*>(huge_page.TakeBitmap(16));
+  EXPECT_EQ(first, records);
+  EXPECT_EQ(reinterpret_cast<char*>(huge_page.TakeBitmap(3)), first + 128);
+  EXPECT_EQ(reinterpret_cast<char*>(huge_page.TakeBitmap(17)), first + 256);
+  EXPECT_EQ(reinterpret_cast<char*>(huge_page.TakeBitmap(8)), first + 192);
+  huge_page.PutBitmap(reinterpret_cast<uint64_t*>(first), 16);
+  EXPECT_EQ(reinterpret_cast<char*>(huge_page.TakeBitmap(9)), first);
 }
 
 TEST(HugePageTest, FreshIsLostByTaking) {

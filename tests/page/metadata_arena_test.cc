@@ -1,4 +1,4 @@
-// Memory for records: reuse, zeroes, failure, threads.
+// Memory for records: zeroes, counts, failure, threads.
 
 #include "allocator/page/metadata_arena.h"
 
@@ -19,7 +19,7 @@ namespace spanmalloc {
 namespace {
 
 constexpr size_t kGranule = MetadataArena::kGranule;
-constexpr size_t kMaxReusable = MetadataArena::kMaxReusable;
+constexpr size_t kBlock = 2048;
 
 size_t Rounded(size_t size) {
   return AlignUp(std::max<size_t>(size, 1), kGranule);
@@ -106,34 +106,17 @@ TEST_F(MetadataArenaTest, AlignmentNearTheLimit) {
 TEST_F(MetadataArenaTest, CountsWhatIsTakenAndHandedOut) {
   EXPECT_EQ(arena_.system_bytes(), 0u);
   EXPECT_EQ(arena_.used_bytes(), 0u);
-  void* const p = arena_.Allocate(100);
+  ASSERT_NE(arena_.Allocate(100), nullptr);
   EXPECT_EQ(arena_.used_bytes(), 128u);
   EXPECT_EQ(arena_.system_bytes(), system_.bytes());
   EXPECT_NE(arena_.Allocate(3 << 20), nullptr);
   EXPECT_EQ(arena_.used_bytes(), 128u + (3 << 20));
   EXPECT_EQ(arena_.system_bytes(), system_.bytes());
-  arena_.Free(p, 100);
-  EXPECT_EQ(arena_.used_bytes(), size_t{3} << 20);
+  arena_.Count(RecordKind::kOther, size_t{0} - 128);
+  arena_.Count(RecordKind::kSpans, 64);
+  EXPECT_EQ(arena_.used_bytes(), (size_t{3} << 20) + 64);
+  EXPECT_EQ(arena_.used_bytes(RecordKind::kSpans), 64u);
   EXPECT_EQ(system_.calls(FakeSystem::kUnmap), 0u);
-}
-
-TEST_F(MetadataArenaTest, ReusesBlocksOfTheSameRoundedSize) {
-  void* const small = arena_.Allocate(1);
-  void* const large = arena_.Allocate(kMaxReusable);
-  arena_.Free(small, 1);
-  arena_.Free(large, kMaxReusable);
-  EXPECT_NE(arena_.Allocate(65), small);
-  EXPECT_EQ(arena_.Allocate(64), small);
-  EXPECT_EQ(arena_.Allocate(kMaxReusable - kGranule + 1), large);
-}
-
-TEST_F(MetadataArenaTest, LastFreedFirst) {
-  void* const a = arena_.Allocate(64);
-  void* const b = arena_.Allocate(64);
-  arena_.Free(a, 64);
-  arena_.Free(b, 64);
-  EXPECT_EQ(arena_.Allocate(64), b);
-  EXPECT_EQ(arena_.Allocate(64), a);
 }
 
 TEST_F(MetadataArenaTest, SmallBlocksShareOneCallToTheSystem) {
@@ -146,26 +129,24 @@ TEST_F(MetadataArenaTest, LargeBlocksGoBesideTheChunk) {
   char* const a = static_cast<char*>(arena_.Allocate(64));
   ASSERT_NE(arena_.Allocate(2 << 20), nullptr);
   char* const b = static_cast<char*>(arena_.Allocate(64));
-  EXPECT_EQ(b, a + 64);
+  EXPECT_EQ(b, a + 128) << "more than a note about it lies between";
   EXPECT_EQ(system_.calls(), 2u);
 }
 
 TEST_F(MetadataArenaTest, FailureIsNullAndChangesNothing) {
-  void* const p = arena_.Allocate(64);
+  char* const p = static_cast<char*>(arena_.Allocate(64));
   const size_t used = arena_.used_bytes(), taken = arena_.system_bytes();
   system_.FailFrom(1);
   EXPECT_EQ(arena_.Allocate(1 << 20), nullptr);
   EXPECT_EQ(arena_.used_bytes(), used);
   EXPECT_EQ(arena_.system_bytes(), taken);
-  // What is left of the chunk, and what was freed, serves on.
-  EXPECT_NE(arena_.Allocate(64), nullptr);
-  arena_.Free(p, 64);
-  EXPECT_EQ(arena_.Allocate(64), p);
+  // What is left of the chunk serves on, all of it.
+  EXPECT_EQ(arena_.Allocate(64), p + 64);
   system_.FailNothing();
   EXPECT_NE(arena_.Allocate(1 << 20), nullptr);
 }
 
-// Near a limit, small chunks and the ends of freed blocks still serve.
+// Near a limit, small chunks still serve.
 TEST_F(MetadataArenaTest, SmallerChunksNearTheLimit) {
   system_.LimitBytes(kMaxSystemPageSize);
   char* const p = static_cast<char*>(arena_.Allocate(64));
@@ -176,22 +157,6 @@ TEST_F(MetadataArenaTest, SmallerChunksNearTheLimit) {
     ASSERT_NE(arena_.Allocate(64), nullptr) << i;
   }
   EXPECT_EQ(arena_.Allocate(64), nullptr);
-}
-
-TEST_F(MetadataArenaTest, SplitsLargerFreedBlocksWhenNothingElseIsLeft) {
-  system_.LimitBytes(kMaxSystemPageSize);
-  char* first = nullptr;
-  ASSERT_NE(arena_.Allocate(kMaxReusable - kGranule), nullptr);
-  while (void* p = arena_.Allocate(kMaxReusable)) {
-    if (first == nullptr) first = static_cast<char*>(p);
-  }
-  const size_t used = arena_.used_bytes();
-  arena_.Free(first, kMaxReusable);
-  EXPECT_EQ(arena_.Allocate(512), first);
-  EXPECT_EQ(arena_.Allocate(kMaxReusable - 576), first + 512);
-  EXPECT_EQ(arena_.Allocate(65), nullptr) << "only 64 bytes are left";
-  EXPECT_EQ(arena_.Allocate(64), first + kMaxReusable - 64);
-  EXPECT_EQ(arena_.used_bytes(), used);
 }
 
 TEST_F(MetadataArenaTest, TakesDonations) {
@@ -207,16 +172,16 @@ TEST_F(MetadataArenaTest, TakesDonations) {
 TEST_F(MetadataArenaTest, ReachesTheEndOfEveryByte) {
   system_.LimitBytes(1 << 20);
   size_t count = 0;
-  while (arena_.Allocate(kMaxReusable) != nullptr) ++count;
+  while (arena_.Allocate(kBlock) != nullptr) ++count;
   // But for the first granule of each of the two chunks; what was left of the
   // first is forgotten.
-  EXPECT_EQ(count, (1 << 20) / kMaxReusable - 2);
-  for (size_t i = 0; i < kMaxReusable / kGranule - 1; ++i) {
+  EXPECT_EQ(count, (1 << 20) / kBlock - 2);
+  for (size_t i = 0; i < kBlock / kGranule - 1; ++i) {
     EXPECT_NE(arena_.Allocate(1), nullptr) << i;
   }
 }
 
-TEST_F(MetadataArenaTest, RandomBlocksKeepTheirContents) {
+TEST_F(MetadataArenaTest, RandomBlocksAreApartAndZero) {
   struct Block {
     unsigned char* p;
     size_t size;
@@ -225,25 +190,21 @@ TEST_F(MetadataArenaTest, RandomBlocksKeepTheirContents) {
   std::mt19937 random(3);
   std::vector<Block> blocks;
   size_t used = 0;
-  for (int step = 0; step < 5000; ++step) {
-    if (blocks.empty() || random() % 2 == 0) {
-      const size_t size = random() % (kMaxReusable + 1);
-      auto* const p = static_cast<unsigned char*>(arena_.Allocate(size));
-      ASSERT_NE(p, nullptr);
-      const auto value = static_cast<unsigned char>(random());
-      memset(p, value, Rounded(size));
-      blocks.push_back({p, size, value});
-      used += Rounded(size);
-    } else {
-      std::swap(blocks[random() % blocks.size()], blocks.back());
-      const Block block = blocks.back();
-      blocks.pop_back();
-      ASSERT_EQ(std::count(block.p, block.p + block.size, block.value),
-                static_cast<ptrdiff_t>(block.size));
-      arena_.Free(block.p, block.size);
-      used -= Rounded(block.size);
-    }
+  for (int step = 0; step < 3000; ++step) {
+    const size_t size =
+        random() % 500 == 0 ? random() % (1 << 20) : random() % (kBlock + 1);
+    auto* const p = static_cast<unsigned char*>(arena_.Allocate(size));
+    ASSERT_NE(p, nullptr);
+    ASSERT_TRUE(IsZero(p, Rounded(size)));
+    const auto value = static_cast<unsigned char>(random());
+    memset(p, value, Rounded(size));
+    blocks.push_back({p, Rounded(size), value});
+    used += Rounded(size);
     ASSERT_EQ(arena_.used_bytes(), used);
+  }
+  for (const Block& block : blocks) {
+    ASSERT_EQ(std::count(block.p, block.p + block.size, block.value),
+              static_cast<ptrdiff_t>(block.size));
   }
 }
 
@@ -251,31 +212,18 @@ TEST_F(MetadataArenaTest, ManyThreads) {
   std::vector<std::thread> threads;
   for (unsigned t = 0; t < 4; ++t) {
     threads.emplace_back([this, t] {
-      std::mt19937 random(t);
       std::vector<unsigned*> mine;
       for (int i = 0; i < 2000; ++i) {
-        if (mine.empty() || random() % 2 == 0) {
-          auto* const p = static_cast<unsigned*>(arena_.Allocate(64));
-          ASSERT_NE(p, nullptr);
-          *p = t;
-          mine.push_back(p);
-        } else {
-          ASSERT_EQ(*mine.back(), t);
-          arena_.Free(mine.back(), 64);
-          mine.pop_back();
-        }
+        mine.push_back(static_cast<unsigned*>(arena_.Allocate(64)));
+        ASSERT_NE(mine.back(), nullptr);
+        *mine.back() = t;
+        arena_.Count(RecordKind::kSpans, i % 2 == 0 ? 64 : size_t{0} - 64);
       }
-      for (unsigned* p : mine) arena_.Free(p, 64);
+      for (const unsigned* p : mine) ASSERT_EQ(*p, t);
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(arena_.used_bytes(), 0u);
-}
-
-TEST_F(MetadataArenaTest, LargeBlocksCannotBeFreed) {
-  if (kAssertLevel == 0) GTEST_SKIP() << "no assertions in this build";
-  void* const p = arena_.Allocate(kMaxReusable + 1);
-  EXPECT_DEATH(arena_.Free(p, kMaxReusable + 1), "check failed");
+  EXPECT_EQ(arena_.used_bytes(), size_t{4 * 2000 * 64});
 }
 
 }  // namespace

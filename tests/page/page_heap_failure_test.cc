@@ -257,7 +257,7 @@ TEST_F(PageHeapLimitTest, WhatWasFreedServesEveryOtherSize) {
   }
   constexpr size_t kLimit = 64 << 20;
   system_.LimitBytes(kLimit);
-  constexpr size_t kRecords = 4 << 20;
+  constexpr size_t kRecords = 6 << 20;
   for (size_t pages : {5, 128, 8, 9, 86, 100, 77, 95, 256, 33, 90, 200, 6}) {
     Fill(pages);
     // Blocks of more than 1 MiB may leave more: up to a quarter.

@@ -19,13 +19,16 @@ constexpr uintptr_t kEnd = uintptr_t{1} << kAddressBits;
 // Trackers of some huge pages. The addresses are only numbers here.
 class PageMapTest : public testing::Test {
  protected:
+  struct alignas(Span) Records {
+    char bytes[HugePage::kSpanRecordBytes] = {};
+  };
   // Registers `count` huge pages from the address on.
   void Add(uintptr_t address, size_t count) {
     ASSERT_TRUE(pagemap_.Ensure(address, count, &arena_));
     for (size_t i = 0; i < count; ++i) {
       pages_.push_back(std::make_unique<HugePage>());
-      headers_.emplace_back(kHeadersPerHugePage);
-      pages_.back()->Init(address + i * kHugePageSize, headers_.back().data());
+      records_.push_back(std::make_unique<Records>());
+      pages_.back()->Init(address + i * kHugePageSize, records_.back()->bytes);
       pagemap_.Set(pages_.back()->address, pages_.back().get());
     }
   }
@@ -39,7 +42,7 @@ class PageMapTest : public testing::Test {
   MetadataArena arena_{&FakeSystem::memory()};
   PageMap pagemap_;
   std::vector<std::unique_ptr<HugePage>> pages_;
-  std::vector<std::vector<Span>> headers_;
+  std::vector<std::unique_ptr<Records>> records_;
 };
 
 constexpr uintptr_t kStrange[] = {
@@ -66,10 +69,10 @@ TEST_F(PageMapTest, EveryAddressOfAHugePage) {
         const uintptr_t address = start + page * kPageSize + offset;
         ASSERT_EQ(pagemap_.HugePageOf(address), pages_[i].get());
         ASSERT_EQ(pagemap_.HeaderOf(address),
-                  &headers_[i][page / kPagesPerHeader]);
+                  &pages_[i]->headers[page / kPagesPerHeader]);
         ASSERT_EQ(pagemap_.SmallSpanOf(address),
-                  &headers_[i][page / kPagesPerSmallSpan *
-                               (kPagesPerSmallSpan / kPagesPerHeader)]);
+                  &pages_[i]->headers[page / kPagesPerSmallSpan *
+                                      (kPagesPerSmallSpan / kPagesPerHeader)]);
       }
     }
   }

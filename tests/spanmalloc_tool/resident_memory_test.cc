@@ -28,6 +28,7 @@ struct SmallHeap {
     leaf[0] = reinterpret_cast<uintptr_t>(tracker);
     table[1] = reinterpret_cast<uintptr_t>(leaf);
     part[1] = 4 * kPage;
+    part[2] = reinterpret_cast<uintptr_t>(part);
     table_address = reinterpret_cast<uintptr_t>(table);
     first_part = reinterpret_cast<uintptr_t>(part);
     root.page_bytes = 8192;

@@ -107,13 +107,6 @@ class GuestHeap {
     }
     NoteStrangers();
   }
-  // Lets somebody else have all of the arena, and what it can be given.
-  void TakeAllRecords() {
-    const size_t size = info(kHost).words * 2 * sizeof(uint64_t);
-    while (page_heap().AllocateRecord(size, RecordKind::kSpans) != nullptr) {
-    }
-    NoteStrangers();
-  }
   // What is in use now and not by the two classes is not theirs.
   void NoteStrangers() {
     strangers_ = 0;

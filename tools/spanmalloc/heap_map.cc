@@ -97,13 +97,13 @@ bool HeapMap::ReadRecords(const Memory& memory, const StatRoot& root) {
   }
   if (class_map != 0) AddRecords(class_map, class_map_bytes);
   for (size_t n = 0; part != 0; ++n) {
-    uint64_t part_and_bytes[2];
-    if (n == kMaxParts || !memory.read(memory.context, part, part_and_bytes,
-                                       sizeof(part_and_bytes))) {
+    uint64_t next_bytes_start[3];
+    if (n == kMaxParts || !memory.read(memory.context, part, next_bytes_start,
+                                       sizeof(next_bytes_start))) {
       return false;
     }
-    AddRecords(part, part_and_bytes[1]);
-    part = part_and_bytes[0];
+    AddRecords(next_bytes_start[2], next_bytes_start[1]);
+    part = next_bytes_start[0];
   }
   return true;
 }

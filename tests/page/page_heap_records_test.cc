@@ -1,8 +1,10 @@
-// The headers of an empty huge page are released with it.
+// The records of the spans of an empty huge page are released with it.
 
 #include <gtest/gtest.h>
+#include <string.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -15,28 +17,31 @@ namespace {
 
 constexpr size_t kAll = SIZE_MAX;
 constexpr size_t kHeaderBytes = HugePage::kHeaderBytes;
+constexpr size_t kRecordBytes = HugePage::kSpanRecordBytes;
+constexpr size_t kWords = 16;  // Of the bitmaps in use.
 
-class PageHeapHeadersTest : public PageHeapTest {
+class PageHeapRecordsTest : public PageHeapTest {
  protected:
   void SetUp() override {
     if (kHeaderBytes % SystemPageSize() != 0) {
       GTEST_SKIP() << "headers of several huge pages share a page";
     }
   }
-  // `n` neighbours, empty, their headers touched. Returns the first's address.
+  // `n` neighbours, empty, their records touched. Returns the first's address.
   uintptr_t Touch(size_t n) {
     Span* const all = New(n * kPagesPerHugePage, kHugePageSize);
     const uintptr_t first = all->address();
     Delete(all);
     std::vector<Span*> spans;
     for (size_t i = 0; i < n * kSmallSpansPerHugePage; ++i) {
-      spans.push_back(heap_.NewSmallSpan(1));
+      spans.push_back(heap_.NewSmallSpan(1, kWords));
+      memset(spans.back()->free_bits, 0xff, kWords * sizeof(uint64_t));
       Stamp(spans.back(), i);
     }
     EXPECT_EQ(spans[0]->address(), first);
     EXPECT_EQ(spans.back()->address(),
               first + n * kHugePageSize - kSmallSpanSize);
-    for (Span* span : spans) heap_.DeleteSmallSpan(span);
+    for (Span* span : spans) heap_.DeleteSmallSpan(span, kWords);
     system_.TakeReleased();
     system_.TakeReleasedReserved();
     return first;
@@ -44,13 +49,21 @@ class PageHeapHeadersTest : public PageHeapTest {
   uintptr_t HeadersOf(uintptr_t huge_page) const {
     return reinterpret_cast<uintptr_t>(heap_.pagemap().HeaderOf(huge_page));
   }
-  bool AreResident(uintptr_t huge_page) const {
-    unsigned char resident[kHeaderBytes / kMinSystemPageSize] = {};
-    EXPECT_EQ(mincore(reinterpret_cast<void*>(HeadersOf(huge_page)),
-                      kHeaderBytes, resident),
+  uintptr_t RecordsOf(uintptr_t huge_page) const {
+    return HeadersOf(huge_page) - HugePage::kBitmapBytes;
+  }
+  size_t ResidentBytes(uintptr_t huge_page) const {
+    const size_t page = SystemPageSize();
+    std::vector<unsigned char> resident(kRecordBytes / page);
+    EXPECT_EQ(mincore(reinterpret_cast<void*>(RecordsOf(huge_page)),
+                      kRecordBytes, resident.data()),
               0);
-    return std::any_of(std::begin(resident), std::end(resident),
-                       [](unsigned char page) { return (page & 1) != 0; });
+    return page * static_cast<size_t>(std::count_if(
+                      resident.begin(), resident.end(),
+                      [](unsigned char page) { return (page & 1) != 0; }));
+  }
+  bool AreResident(uintptr_t huge_page) const {
+    return ResidentBytes(huge_page) != 0;
   }
   void ExpectUsable(uintptr_t first, size_t huge_pages) {
     heap_.CheckInvariants();
@@ -69,11 +82,14 @@ class PageHeapHeadersTest : public PageHeapTest {
   }
 };
 
-TEST_F(PageHeapHeadersTest, NeighboursInOneCall) {
+TEST_F(PageHeapRecordsTest, NeighboursInOneCall) {
   const uintptr_t first = Touch(8);
   for (size_t i = 0; i < 8; ++i) {
     EXPECT_EQ(HeadersOf(first + i * kHugePageSize) % SystemPageSize(), 0u);
-    EXPECT_TRUE(AreResident(first + i * kHugePageSize)) << i;
+    // Bitmaps lie close together.
+    EXPECT_EQ(ResidentBytes(first + i * kHugePageSize),
+              kHeaderBytes + kSmallSpansPerHugePage * kWords * sizeof(uint64_t))
+        << i;
   }
   EXPECT_EQ(heap_.ReleaseAtLeast(kAll), 8 * kHugePageSize);
   for (size_t i = 0; i < 8; ++i) {
@@ -82,12 +98,12 @@ TEST_F(PageHeapHeadersTest, NeighboursInOneCall) {
   const std::vector<FakeSystem::Range> released =
       system_.TakeReleasedReserved();
   ASSERT_EQ(released.size(), 1u);
-  EXPECT_EQ(released[0].start, HeadersOf(first));
-  EXPECT_EQ(released[0].size, 8 * kHeaderBytes);
+  EXPECT_EQ(released[0].start, RecordsOf(first));
+  EXPECT_EQ(released[0].size, 8 * kRecordBytes);
   ExpectUsable(first, 8);
 }
 
-TEST_F(PageHeapHeadersTest, ThoseOfUsedHugePagesStay) {
+TEST_F(PageHeapRecordsTest, ThoseOfUsedHugePagesStay) {
   const uintptr_t first = Touch(5);
   Span* const before = New(kPagesPerHugePage * 2, kHugePageSize);
   Span* const guard = New(8);
@@ -106,7 +122,7 @@ TEST_F(PageHeapHeadersTest, ThoseOfUsedHugePagesStay) {
   ExpectUsable(first, 5);
 }
 
-TEST_F(PageHeapHeadersTest, OfRegionsApart) {
+TEST_F(PageHeapRecordsTest, OfRegionsApart) {
   const uintptr_t first = Touch(1);
   Span* const fills = New(heap_.stats().free.pages(),
                           kHugePageSize);  // So that another must come.
@@ -115,19 +131,19 @@ TEST_F(PageHeapHeadersTest, OfRegionsApart) {
   Span* const next = New(3 * kPagesPerHugePage, kHugePageSize);
   ASSERT_GT(system_.calls(FakeSystem::kMap), regions);
   const uintptr_t last = next->address();
-  ASSERT_NE(HeadersOf(last), HeadersOf(last - kHugePageSize) + kHeaderBytes);
+  ASSERT_NE(RecordsOf(last), RecordsOf(last - kHugePageSize) + kRecordBytes);
   Delete(fills);
   Delete(next);
   heap_.ReleaseAtLeast(kAll);
   EXPECT_EQ(system_.TakeReleasedReserved().size(), 2u);
   EXPECT_FALSE(AreResident(first));
   EXPECT_FALSE(AreResident(last));
-  // The trackers that lie between the headers are as they were.
+  // The trackers that lie between are as they were.
   heap_.CheckInvariants();
   ExpectJoined();
 }
 
-TEST_F(PageHeapHeadersTest, StayWithWhatIsReleasedLazily) {
+TEST_F(PageHeapRecordsTest, StayWithWhatIsReleasedLazily) {
   heap_.set_release_lazily(true);
   const uintptr_t first = Touch(2);
   heap_.Tick();
@@ -139,7 +155,7 @@ TEST_F(PageHeapHeadersTest, StayWithWhatIsReleasedLazily) {
   ExpectUsable(first, 2);
 }
 
-TEST_F(PageHeapHeadersTest, StayWithWhatIsRefused) {
+TEST_F(PageHeapRecordsTest, StayWithWhatIsRefused) {
   const uintptr_t first = Touch(4);
   system_.FailCalls(1, 2);  // All four, then the first one.
   EXPECT_EQ(heap_.ReleaseAtLeast(kAll), 3 * kHugePageSize);
@@ -149,7 +165,7 @@ TEST_F(PageHeapHeadersTest, StayWithWhatIsRefused) {
   ExpectUsable(first, 4);
 }
 
-TEST_F(PageHeapHeadersTest, RefusalDoesNotMatter) {
+TEST_F(PageHeapRecordsTest, RefusalDoesNotMatter) {
   const uintptr_t first = Touch(4);
   system_.FailCall(2);
   EXPECT_EQ(heap_.ReleaseAtLeast(kAll), 4 * kHugePageSize);
@@ -159,7 +175,7 @@ TEST_F(PageHeapHeadersTest, RefusalDoesNotMatter) {
 }
 
 // Whatever a wild pointer finds while headers go, it is no block.
-TEST_F(PageHeapHeadersTest, LookUpsGoOnMeanwhile) {
+TEST_F(PageHeapRecordsTest, LookUpsGoOnMeanwhile) {
   const uintptr_t first = Touch(4);
   std::atomic<bool> done{false};
   std::thread looks([&] {
