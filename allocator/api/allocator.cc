@@ -79,7 +79,7 @@ SPANMALLOC_ALWAYS_INLINE size_t Allocator::TagOf(const char* what,
 // The calling thread's cache, made now if it has none yet; or null.
 ThreadCache* Allocator::CacheOfThread() {
   if (SPANMALLOC_LIKELY(current_thread_state == ThreadState::kActive)) {
-    return current_thread_cache;
+    return current_thread.cache;
   }
   if (current_thread_state == ThreadState::kExited) return nullptr;
   Configure();
@@ -92,7 +92,7 @@ ThreadCache* Allocator::CacheOfThread() {
 // under way, and the tag, become those of that class. Null if there is none.
 void* Allocator::AllocateLarger(size_t* tag) {
   if (current_thread_state != ThreadState::kActive) return nullptr;
-  ThreadCache* const cache = current_thread_cache;
+  ThreadCache* const cache = current_thread.cache;
   for (size_t c = ClassOfTag(*tag) + 1; c < kNumClasses; ++c) {
     if (cache->cached_objects(c) == 0) continue;
     cache->GiveUp(*tag);
@@ -107,7 +107,7 @@ void* Allocator::AllocateObject(size_t tag) {
   for (;;) {
     void* p;
     if (SPANMALLOC_LIKELY(current_thread_state == ThreadState::kActive)) {
-      p = current_thread_cache->Refill(tag);
+      p = current_thread.cache->Refill(tag);
     } else if (ThreadCache* const cache = CacheOfThread()) {
       // The attempt so far was made on the cache that is nobody's.
       p = cache->Pop(tag);
@@ -122,7 +122,7 @@ void* Allocator::AllocateObject(size_t tag) {
     }
     if (!Reclaim()) {
       if (current_thread_state == ThreadState::kActive) {
-        current_thread_cache->GiveUp(tag);
+        current_thread.cache->GiveUp(tag);
       }
       return nullptr;
     }
@@ -145,8 +145,20 @@ void* Allocator::AllocateLarge(size_t alignment, size_t size,
   }
 }
 
+// The thread has allocated so much that it looks up for a moment.
+void Allocator::LookUp() {
+  current_thread.countdown.Set(AllocationCountdown::kMost);
+}
+
 void* Allocator::AllocateSlow(size_t size) {
   Mutex::AssertNoneHeld();
+  if (SPANMALLOC_UNLIKELY(current_thread.countdown.is_over())) {
+    LookUp();
+    if (size <= kMaxSmallSize) {
+      void* const p = current_thread.cache->Pop(class_of_size.TagFor(size));
+      if (p != nullptr) return p;
+    }
+  }
   if (size <= kMaxSmallSize) {
     // May change what size has which class.
     if (current_thread_state != ThreadState::kActive) Configure();
@@ -164,7 +176,7 @@ void* Allocator::AllocateAligned(size_t alignment, size_t size) {
     Configure();
   }
   if (const size_t tag = AlignedTag(alignment, size)) {
-    void* const p = current_thread_cache->Pop(tag);
+    void* const p = current_thread.cache->Pop(tag);
     return p != nullptr ? p : AllocateObject(tag);
   }
   return AllocateLarge(alignment, size);
@@ -233,8 +245,8 @@ void Allocator::FreeSizedSlow(void* p, size_t size, size_t alignment) {
   if (p == nullptr) return;
   if (SPANMALLOC_LIKELY(IsPowerOfTwo(alignment))) {
     const size_t tag = AlignedTag(alignment, size);
-    if (tag != 0 && (current_thread_cache->FreeOfClass(p, tag) ||
-                     current_thread_cache->FreeGuestOfClass(p, tag))) {
+    if (tag != 0 && (current_thread.cache->FreeOfClass(p, tag) ||
+                     current_thread.cache->FreeGuestOfClass(p, tag))) {
       return;
     }
   }

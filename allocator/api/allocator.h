@@ -43,19 +43,21 @@ class Allocator {
   // ---- Hot paths: what the thread's cache can do by itself.
 
   static SPANMALLOC_ALWAYS_INLINE void* Allocate(size_t size) {
-    return current_thread_cache->Allocate(size);
+    CurrentThread& thread = current_thread;
+    if (!thread.countdown.Take(size)) return nullptr;
+    return thread.cache->Pop(class_of_size.TagFor(size));
   }
   static SPANMALLOC_ALWAYS_INLINE bool Free(void* p) {
-    return current_thread_cache->Free(p);
+    return current_thread.cache->Free(p);
   }
   static SPANMALLOC_ALWAYS_INLINE bool FreeSized(void* p, size_t size) {
-    return current_thread_cache->FreeSized(p, size);
+    return current_thread.cache->FreeSized(p, size);
   }
 
   // ---- What to call when those return null or false.
 
-  // REQUIRES: Allocate(size) has just returned null; that has counted a malloc,
-  // which this one carries out or takes back.
+  // REQUIRES: Allocate(size) has just returned null; if that has counted a
+  // malloc, this one carries it out or takes it back.
   void* AllocateSlow(size_t size);
   // The same, and it reads as zero.
   void* AllocateZeroedSlow(size_t size);
@@ -108,6 +110,7 @@ class Allocator {
   static size_t AlignedTag(size_t alignment, size_t size);
 
   void Configure();
+  static void LookUp();
   ThreadCache* CacheOfThread();
   void* AllocateLarger(size_t* tag);
   void* AllocateObject(size_t tag);

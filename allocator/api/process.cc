@@ -86,7 +86,7 @@ void Allocator::OnStart() {
 void Allocator::OnExit() { scavenger_.OnExit(); }
 
 void Allocator::OnThreadExit(void* cache) {
-  if (cache != current_thread_cache) return;
+  if (cache != current_thread.cache) return;
   the_allocator.registry_.Leave();
   the_allocator.scavenger_.OnThreadExit();
 }

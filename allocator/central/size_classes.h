@@ -146,14 +146,17 @@ constexpr uint8_t TagOfClass(size_t size_class) {
   return static_cast<uint8_t>(size_class * kTagScale);
 }
 
-// Which class serves which request. One table for all sizes: of its 8 KiB a
-// program keeps in its cache what it asks for.
+// Which class serves which request. One table for all sizes: of its 8 KiB, and
+// as many zeros as it covers beyond, a program keeps in its cache what it asks
+// for.
 //
 // Concurrency: changed before the first object is allocated only.
 class ClassOfSize {
  public:
   // Of larger requests SetTiny changes nothing.
   static constexpr size_t kMostTiny = 24;
+  // The table has an entry for every size up to this one.
+  static constexpr size_t kCovered = 4 * kMaxSmallSize;
 
   constexpr ClassOfSize() {
     size_t c = 1;
@@ -163,7 +166,7 @@ class ClassOfSize {
     }
   }
 
-  // REQUIRES: size <= kMaxSmallSize.
+  // 0 for more than kMaxSmallSize. REQUIRES: size <= kCovered.
   SPANMALLOC_ALWAYS_INLINE constexpr size_t TagFor(size_t size) const {
     return tags_[(size + kStep - 1) / kStep];
   }
@@ -185,7 +188,7 @@ class ClassOfSize {
 
  private:
   static constexpr size_t kStep = 4;
-  uint8_t tags_[kMaxSmallSize / kStep + 1] = {};
+  uint8_t tags_[kCovered / kStep + 1] = {};
 };
 
 extern ClassOfSize class_of_size;

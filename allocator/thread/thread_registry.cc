@@ -11,7 +11,7 @@ SPANMALLOC_CONSTINIT ThreadCache no_cache{ThreadCache::NoCache()};
 
 }  // namespace
 
-SPANMALLOC_THREAD_LOCAL ThreadCache* current_thread_cache = &no_cache;
+SPANMALLOC_THREAD_LOCAL CurrentThread current_thread = {&no_cache, {}};
 SPANMALLOC_THREAD_LOCAL ThreadState current_thread_state = ThreadState::kNone;
 
 void ThreadRegistry::ShareAgain() {
@@ -51,7 +51,7 @@ ThreadCache* ThreadRegistry::Join() {
     ShareAgain();
   }
   // From here on the thread is served, also inside Arm.
-  current_thread_cache = cache;
+  current_thread.cache = cache;
   current_thread_state = ThreadState::kActive;
   if (!exit.Arm(cache)) {
     // Nobody would take the cache back.
@@ -87,9 +87,9 @@ void ThreadRegistry::Recycle(ThreadCache* cache) {
 }
 
 void ThreadRegistry::Leave() {
-  ThreadCache* const cache = current_thread_cache;
+  ThreadCache* const cache = current_thread.cache;
   SPANMALLOC_ASSERT(current_thread_state == ThreadState::kActive);
-  current_thread_cache = &no_cache;
+  current_thread.cache = &no_cache;
   current_thread_state = ThreadState::kExited;
   MutexLock lock(&lock_);
   cache->Flush();
@@ -128,7 +128,7 @@ DrainResult ThreadRegistry::Drain(DrainScope scope) {
 
 void ThreadRegistry::FlushCurrent() {
   if (current_thread_state == ThreadState::kActive) {
-    current_thread_cache->Empty();
+    current_thread.cache->Empty();
   }
 }
 
@@ -176,7 +176,7 @@ void ThreadRegistry::ForgetOtherThreads() {
   MutexLock lock(&lock_);
   for (ThreadCache* cache = caches_.first(); cache != nullptr;) {
     ThreadCache* const next = cache->next;
-    if (cache != current_thread_cache) {
+    if (cache != current_thread.cache) {
       Recycle(cache);
     }
     cache = next;

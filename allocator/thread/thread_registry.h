@@ -34,6 +34,7 @@
 #include "allocator/central/central_heap.h"
 #include "allocator/os/mutex.h"
 #include "allocator/os/thread_exit.h"
+#include "allocator/thread/allocation_countdown.h"
 #include "allocator/thread/cache_drainer.h"
 #include "allocator/thread/thread_cache.h"
 
@@ -41,8 +42,13 @@ namespace spanmalloc {
 
 enum class ThreadState : unsigned char { kNone, kActive, kExited };
 
-// The two thread-local words of the library. The pointer is never null.
-extern SPANMALLOC_THREAD_LOCAL ThreadCache* current_thread_cache;
+// What the hot paths need to know of the thread; together, so that they are
+// found together.
+struct CurrentThread {
+  ThreadCache* cache;  // Never null.
+  AllocationCountdown countdown;
+};
+extern SPANMALLOC_THREAD_LOCAL CurrentThread current_thread;
 extern SPANMALLOC_THREAD_LOCAL ThreadState current_thread_state;
 
 // Sums over all threads, present and past.

@@ -319,7 +319,7 @@ TEST(Allocator, CountsAreExactWhereMemoryEnds) {
     EXPECT_GT(failures, 100);
     if (round == 1) {
       // Without a cache, too.
-      current_thread_cache->Flush();
+      current_thread.cache->Flush();
       world.self.Exit();
     }
     while (!blocks.empty()) free_last();

@@ -189,7 +189,7 @@ TEST_P(TinyDeathTest, WrongSize) {
 
 // A guest needs no lock to be freed, and nothing else is taken for one.
 TEST_P(TinyDeathTest, TheCacheTakesGuests) {
-  ThreadCache& cache = *current_thread_cache;
+  ThreadCache& cache = *current_thread.cache;
   const size_t host_tag = class_of_size.TagFor(GetParam().host);
   const size_t guest_tag = class_of_size.TagFor(GetParam().guest);
   EXPECT_FALSE(cache.FreeGuestOfClass(host_, host_tag));

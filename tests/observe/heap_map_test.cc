@@ -83,7 +83,7 @@ TEST_F(HeapMapTest, EveryState) {
   world_.allocator->scavenger().Trim(0);
   EXPECT_EQ(StateOf(large), PageState::kReleased);
   EXPECT_EQ(StateOf(small), PageState::kUsed);
-  EXPECT_EQ(StateOf(current_thread_cache), PageState::kRecords);
+  EXPECT_EQ(StateOf(current_thread.cache), PageState::kRecords);
   EXPECT_EQ(StateOf(this), PageState::kForeign);
   ExpectSums();
 }

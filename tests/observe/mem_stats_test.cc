@@ -46,8 +46,8 @@ TEST_F(MemStatsTest, OneObject) {
   threads_->Join();
   const size_t tag = class_of_size.TagFor(300);
   const SizeClass& info = kSizeClasses[ClassOfTag(tag)];
-  ASSERT_EQ(current_thread_cache->Pop(tag), nullptr);
-  void* const p = current_thread_cache->Refill(tag);
+  ASSERT_EQ(current_thread.cache->Pop(tag), nullptr);
+  void* const p = current_thread.cache->Refill(tag);
   ASSERT_NE(p, nullptr);
   const MemStats stats = Read();
   ExpectIdentities(stats);
@@ -101,8 +101,8 @@ TEST_F(MemStatsTest, IdentitiesHoldAfterEveryStep) {
         live_bytes += n.bytes();
       } else {
         const size_t tag = class_of_size.TagFor(random() % kMaxSmallSize);
-        void* p = current_thread_cache->Pop(tag);
-        if (p == nullptr) p = current_thread_cache->Refill(tag);
+        void* p = current_thread.cache->Pop(tag);
+        if (p == nullptr) p = current_thread.cache->Refill(tag);
         ASSERT_NE(p, nullptr);
         live.emplace_back(p, tag);
         live_bytes += kSizeClasses[ClassOfTag(tag)].size;
@@ -119,9 +119,9 @@ TEST_F(MemStatsTest, IdentitiesHoldAfterEveryStep) {
         heap_->page_heap().DeleteLargeSpan(address);
       } else {
         live_bytes -= kSizeClasses[ClassOfTag(tag)].size;
-        if (!current_thread_cache->Push(tag, p)) {
-          current_thread_cache->MakeRoom(tag);
-          ASSERT_TRUE(current_thread_cache->Push(tag, p));
+        if (!current_thread.cache->Push(tag, p)) {
+          current_thread.cache->MakeRoom(tag);
+          ASSERT_TRUE(current_thread.cache->Push(tag, p));
         }
       }
     }

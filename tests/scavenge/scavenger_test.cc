@@ -36,13 +36,13 @@ class ScavengerTest : public testing::Test {
 
   void* Allocate(size_t size) {
     const size_t tag = class_of_size.TagFor(size);
-    void* const p = current_thread_cache->Pop(tag);
-    return p != nullptr ? p : current_thread_cache->Refill(tag);
+    void* const p = current_thread.cache->Pop(tag);
+    return p != nullptr ? p : current_thread.cache->Refill(tag);
   }
   void Free(size_t size, void* p) {
     const size_t tag = class_of_size.TagFor(size);
-    while (!current_thread_cache->Push(tag, p)) {
-      current_thread_cache->MakeRoom(tag);
+    while (!current_thread.cache->Push(tag, p)) {
+      current_thread.cache->MakeRoom(tag);
     }
   }
 
@@ -100,11 +100,11 @@ TEST_F(ScavengerTest, CachesAndFreePagesBetweenObjectsGoBackToo) {
 TEST_F(ScavengerTest, BringHomeEmptiesCaches) {
   threads_->Join();
   Free(100, Allocate(100));
-  EXPECT_GT(current_thread_cache->cached_objects(
+  EXPECT_GT(current_thread.cache->cached_objects(
                 ClassOfTag(class_of_size.TagFor(100))),
             0u);
   scavenger_.BringHome();
-  EXPECT_EQ(current_thread_cache->cached_objects(
+  EXPECT_EQ(current_thread.cache->cached_objects(
                 ClassOfTag(class_of_size.TagFor(100))),
             0u);
   EXPECT_FALSE(threads_->HasCached());

@@ -85,7 +85,7 @@ class AllocatorWorld {
     for (const Block& block : blocks_) CheckPattern(block);
     allocator->CheckInvariants();
     if (current_thread_state == ThreadState::kActive) {
-      current_thread_cache->CheckInvariants();
+      current_thread.cache->CheckInvariants();
     }
     const MemStats now = stats();
     EXPECT_EQ(now.mallocs - now.frees, blocks_.size());

@@ -15,11 +15,11 @@ namespace spanmalloc {
 class UnjoinedThread {
  public:
   // REQUIRES: the thread has no cache.
-  UnjoinedThread() : cache_(current_thread_cache) {
+  UnjoinedThread() : cache_(current_thread.cache) {
     current_thread_state = ThreadState::kNone;
   }
   ~UnjoinedThread() {
-    current_thread_cache = cache_;
+    current_thread.cache = cache_;
     current_thread_state = ThreadState::kNone;
   }
   UnjoinedThread(const UnjoinedThread&) = delete;
@@ -27,7 +27,7 @@ class UnjoinedThread {
 
   // As if the thread had come to its end.
   void Exit() {
-    current_thread_cache = cache_;
+    current_thread.cache = cache_;
     current_thread_state = ThreadState::kExited;
   }
 

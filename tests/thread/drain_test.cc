@@ -26,12 +26,12 @@ constexpr size_t kFew = kThreadSanitizer ? 10 : 1;  // Divides amounts.
 
 // For a thread with a cache.
 void* Malloc(size_t size) {
-  void* const p = current_thread_cache->Allocate(size);
-  return p != nullptr ? p : current_thread_cache->Refill(TagFor(size));
+  void* const p = current_thread.cache->Allocate(size);
+  return p != nullptr ? p : current_thread.cache->Refill(TagFor(size));
 }
 void Free(void* p, size_t size) {
-  while (!current_thread_cache->Push(TagFor(size), p)) {
-    current_thread_cache->MakeRoom(TagFor(size));
+  while (!current_thread.cache->Push(TagFor(size), p)) {
+    current_thread.cache->MakeRoom(TagFor(size));
   }
 }
 
@@ -72,7 +72,7 @@ class DrainTest : public testing::Test {
 
  private:
   static void OnExit(void* cache) {
-    if (cache == current_thread_cache) current_registry->Leave();
+    if (cache == current_thread.cache) current_registry->Leave();
   }
   static inline ThreadRegistry* current_registry = nullptr;
 };
@@ -86,7 +86,7 @@ TEST_F(DrainTest, TheCallersOwnCache) {
   EXPECT_EQ(registry_->Drain(DrainScope::kIdle).objects, 0u);
   EXPECT_TRUE(registry_->HasCached());
   const size_t cached =
-      current_thread_cache->cached_objects(ClassOfTag(TagFor(100)));
+      current_thread.cache->cached_objects(ClassOfTag(TagFor(100)));
   const DrainResult result = registry_->Drain(DrainScope::kIdle);
   EXPECT_EQ(result.objects, cached);
   EXPECT_EQ(result.bytes, cached * 112);
@@ -108,7 +108,7 @@ TEST_F(DrainTest, FlushCurrent) {
   Free(Malloc(100), 100);
   Free(Malloc(5000), 5000);
   registry_->FlushCurrent();
-  EXPECT_FALSE(current_thread_cache->holds());
+  EXPECT_FALSE(current_thread.cache->holds());
   ExpectAllHome();
   EXPECT_EQ(registry_->Drain(DrainScope::kAll).objects, 0u);
   EXPECT_FALSE(registry_->HasCached());

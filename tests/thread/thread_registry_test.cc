@@ -30,13 +30,13 @@ class ThreadRegistryTest : public testing::Test {
 
   // For a thread with a cache.
   static void* Malloc() {
-    void* const p = current_thread_cache->Pop(Tag());
-    return p != nullptr ? p : current_thread_cache->Refill(Tag());
+    void* const p = current_thread.cache->Pop(Tag());
+    return p != nullptr ? p : current_thread.cache->Refill(Tag());
   }
   static void Free(void* p) {
-    while (!current_thread_cache->Push(Tag(), p)) {
-      EXPECT_FALSE(current_thread_cache->IsNewest(Tag(), p));
-      current_thread_cache->MakeRoom(Tag());
+    while (!current_thread.cache->Push(Tag(), p)) {
+      EXPECT_FALSE(current_thread.cache->IsNewest(Tag(), p));
+      current_thread.cache->MakeRoom(Tag());
     }
   }
 
@@ -59,15 +59,15 @@ class ThreadRegistryTest : public testing::Test {
       const size_t tag = TagOfClass(c);
       std::vector<void*> objects;
       for (size_t last = 0, now = 0, same = 0; same < 2; last = now) {
-        while (void* p = current_thread_cache->Pop(tag)) objects.push_back(p);
-        objects.push_back(current_thread_cache->Refill(tag));
-        now = current_thread_cache->cached_objects(c) + 1;
+        while (void* p = current_thread.cache->Pop(tag)) objects.push_back(p);
+        objects.push_back(current_thread.cache->Refill(tag));
+        now = current_thread.cache->cached_objects(c) + 1;
         same = now == last ? same + 1 : 0;
       }
-      sum += 2 * (current_thread_cache->cached_objects(c) + 1) * kClassSizes[c];
+      sum += 2 * (current_thread.cache->cached_objects(c) + 1) * kClassSizes[c];
       heap_->list(c).InsertRange(objects.data(), objects.size());
     }
-    current_thread_cache->Flush();
+    current_thread.cache->Flush();
     return sum;
   }
 
@@ -79,7 +79,7 @@ class ThreadRegistryTest : public testing::Test {
 
  private:
   static void OnExit(void* cache) {
-    if (cache == current_thread_cache) current_registry->Leave();
+    if (cache == current_thread.cache) current_registry->Leave();
   }
   static inline ThreadRegistry* current_registry = nullptr;
 };
@@ -87,13 +87,13 @@ class ThreadRegistryTest : public testing::Test {
 TEST_F(ThreadRegistryTest, JoinAndLeave) {
   UnjoinedThread thread;
   ExpectCounts(0, 0, 0);
-  ThreadCache* const none = current_thread_cache;
+  ThreadCache* const none = current_thread.cache;
   EXPECT_EQ(none->Allocate(kSize), nullptr);
 
   ThreadCache* const cache = registry_->Join();
   ASSERT_NE(cache, nullptr);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(cache) % SystemPageSize(), 0u);
-  EXPECT_EQ(current_thread_cache, cache);
+  EXPECT_EQ(current_thread.cache, cache);
   EXPECT_EQ(current_thread_state, ThreadState::kActive);
   void* const p = Malloc();
   ASSERT_NE(p, nullptr);
@@ -101,7 +101,7 @@ TEST_F(ThreadRegistryTest, JoinAndLeave) {
   EXPECT_EQ(cache->cached_objects(Class()), 7u);
 
   registry_->Leave();
-  EXPECT_EQ(current_thread_cache, none);
+  EXPECT_EQ(current_thread.cache, none);
   EXPECT_EQ(current_thread_state, ThreadState::kExited);
   ExpectCounts(1, 0, 0);
   EXPECT_EQ(cache->cached_objects(Class()), 0u);
