@@ -54,6 +54,26 @@ TEST(MutexTest, WakesSleepers) {
   EXPECT_EQ(counter, kThreads * kRounds);
 }
 
+TEST(MutexTest, TryLockDoesNotWait) {
+  Mutex mutex(LockRank::kPageHeap);
+  ASSERT_TRUE(mutex.TryLock());
+  std::thread([&] {
+    if (mutex.TryLock()) {
+      mutex.Unlock();
+      ADD_FAILURE() << "two holders";
+    }
+  }).join();
+  mutex.Unlock();
+  MutexLock lock(&mutex);
+}
+
+TEST(MutexTest, TryLockInAnyOrder) {
+  Mutex outer(LockRank::kPageHeap), inner(LockRank::kMetadataArena);
+  MutexLock lock(&inner);
+  ASSERT_TRUE(outer.TryLock());
+  outer.Unlock();
+}
+
 TEST(MutexTest, KeepsErrno) {
   Mutex mutex(LockRank::kPageHeap);
   int wrong = 0;
