@@ -1,11 +1,8 @@
 #include "allocator/profile/guarded_heap.h"
 
-#include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <algorithm>
-#include <iterator>
 
 #include "allocator/base/bits.h"
 #include "allocator/base/check.h"
@@ -26,19 +23,13 @@ bool IsPattern(const unsigned char* p, size_t size) {
 
 }  // namespace
 
-struct GuardedHeap::Found {
-  GuardedError error = GuardedError::kInvalidAccess;  // If it was a fault.
-  bool has_block = false;
-  GuardedBlock block;
-};
-
 bool GuardedHeap::Enable(size_t slots) {
   MutexLock lock(&lock_);
   if (Load(range_size_) == 0 &&
       !Map(std::min(std::max(slots, size_t{1}), kMaxSlots))) {
     return false;
   }
-  enabled_.store(true, std::memory_order_relaxed);
+  enabled_.store(true, std::memory_order_release);
   return true;
 }
 
@@ -153,32 +144,21 @@ void GuardedHeap::FillAround(uint32_t index, const GuardedBlock& block) const {
 
 // Of the changed bytes that which is nearest to the block is reported.
 void GuardedHeap::CheckAround(uint32_t index, const GuardedEvent& now) const {
-  const uintptr_t page = Page(index);
   const GuardedBlock& block = records_[index].block;
-  const auto* const head = reinterpret_cast<const unsigned char*>(page);
-  const size_t head_size = block.address - page;
+  const auto* const head = reinterpret_cast<const unsigned char*>(Page(index));
+  const size_t head_size = block.address - Page(index);
   const unsigned char* const tail = head + head_size + block.size;
   const size_t tail_size = page_size_ - head_size - block.size;
-  GuardedReport report = {};
-  const unsigned char* changed;
   if (!IsPattern(tail, tail_size)) {
-    changed = tail;
+    const unsigned char* changed = tail;
     while (*changed == kPattern) ++changed;
-    report.error = GuardedError::kOverflowBeforeFree;
-  } else if (!IsPattern(head, head_size)) {
-    changed = head + head_size - 1;
-    while (*changed == kPattern) --changed;
-    report.error = GuardedError::kUnderflowBeforeFree;
-  } else {
-    return;
+    ReportChange(GuardedError::kOverflowBeforeFree, changed, index, now);
   }
-  GuardedBlock copy = block;
-  copy.is_freed = false;  // It will not be.
-  report.address = reinterpret_cast<uintptr_t>(changed);
-  report.now = &now;
-  report.block = &copy;
-  PrintGuardedReport(report);
-  abort();
+  if (!IsPattern(head, head_size)) {
+    const unsigned char* changed = head + head_size - 1;
+    while (*changed == kPattern) --changed;
+    ReportChange(GuardedError::kUnderflowBeforeFree, changed, index, now);
+  }
 }
 
 size_t GuardedHeap::SizeOf(const void* p, const char* operation) const {
@@ -189,45 +169,32 @@ size_t GuardedHeap::SizeOf(const void* p, const char* operation) const {
   }
   GuardedEvent now;
   CaptureNow(&now);
-  ReportInvalid(p, false, now, operation);
+  ReportMisuse(p, now, operation, false, nullptr);
 }
 
 void GuardedHeap::FreeBlock(void* p, const size_t* size,
                             const char* operation) {
   GuardedEvent now;
   CaptureNow(&now);
-  uint32_t index;
-  GuardedBlock wrong_size;
-  {
-    MutexLock lock(&lock_);
-    index = LiveIndex(p);
-    if (index != kNone) {
-      Slot& slot = records_[index];
-      if (size == nullptr || *size == slot.block.size) {
-        slot.state = State::kRetiring;
-        slot.block.is_freed = true;
-        slot.block.freed = now;
-        size = nullptr;
-        Add(&live_, size_t{0} - 1);
-        Add(&live_bytes_, 0 - slot.block.size);
-      } else {
-        wrong_size = slot.block;
-      }
-    }
-  }
-  if (index == kNone) ReportInvalid(p, true, now, operation);
-  if (size != nullptr) {
-    GuardedReport report = {};
-    report.error = GuardedError::kWrongSize;
-    report.address = wrong_size.address;
-    report.now = &now;
-    report.block = &wrong_size;
-    report.size = *size;
-    PrintGuardedReport(report);
-    abort();
-  }
+  const uint32_t index = TakeLive(p, size, now);
+  if (index == kNone) ReportMisuse(p, now, operation, true, size);
   CheckAround(index, now);
   Retire(index);
+}
+
+uint32_t GuardedHeap::TakeLive(const void* p, const size_t* size,
+                               const GuardedEvent& now) {
+  MutexLock lock(&lock_);
+  const uint32_t index = LiveIndex(p);
+  if (index == kNone) return kNone;
+  Slot& slot = records_[index];
+  if (size != nullptr && *size != slot.block.size) return kNone;
+  slot.state = State::kRetiring;
+  slot.block.is_freed = true;
+  slot.block.freed = now;
+  Add(&live_, size_t{0} - 1);
+  Add(&live_bytes_, 0 - slot.block.size);
+  return index;
 }
 
 void GuardedHeap::Retire(uint32_t index) {
@@ -250,8 +217,6 @@ void GuardedHeap::Retire(uint32_t index) {
   free_last_ = index;
 }
 
-// ---- Misuse
-
 // kNone: no live block starts there.
 uint32_t GuardedHeap::LiveIndex(const void* p) const {
   const uintptr_t address = reinterpret_cast<uintptr_t>(p);
@@ -260,115 +225,6 @@ uint32_t GuardedHeap::LiveIndex(const void* p) const {
   const Slot& slot = records_[page / 2];
   if (slot.state != State::kLive || slot.block.address != address) return kNone;
   return static_cast<uint32_t>(page / 2);
-}
-
-void GuardedHeap::ReportInvalid(const void* p, bool frees,
-                                const GuardedEvent& now,
-                                const char* operation) const {
-  Found found;
-  const uintptr_t address = reinterpret_cast<uintptr_t>(p);
-  {
-    MutexLock lock(&lock_);
-    if (Owns(p)) found = Find(address);
-  }
-  GuardedReport report = {};
-  report.error = frees && found.has_block && found.block.is_freed &&
-                         found.block.address == address
-                     ? GuardedError::kDoubleFree
-                     : GuardedError::kInvalidPointer;
-  report.address = address;
-  report.now = &now;
-  if (found.has_block) report.block = &found.block;
-  report.operation = operation;
-  PrintGuardedReport(report);
-  abort();
-}
-
-GuardedHeap::Found GuardedHeap::Find(uintptr_t address) const {
-  Found found;
-  const uint32_t index = Nearest(address);
-  if (index == kNone) return found;
-  found.has_block = true;
-  found.block = records_[index].block;
-  if (found.block.is_freed) {
-    found.error = GuardedError::kUseAfterFree;
-  } else if (address < found.block.address) {
-    found.error = GuardedError::kUnderflow;
-  } else if (address >= found.block.address + found.block.size) {
-    found.error = GuardedError::kOverflow;
-  }
-  return found;
-}
-
-// The slot whose present or last block is nearest, or kNone if those that lie
-// nearest have never had one.
-uint32_t GuardedHeap::Nearest(uintptr_t address) const {
-  const size_t page = (address - Load(range_start_)) / page_size_;
-  const auto had_block = [this](size_t index) {
-    return index < Load(slots_) && records_[index].block.address != 0;
-  };
-  const size_t right = page / 2;
-  if (page % 2 != 0) {
-    return had_block(right) ? static_cast<uint32_t>(right) : kNone;
-  }
-  // In a guard.
-  uint32_t nearest = kNone;
-  size_t distance = SIZE_MAX;
-  if (right != 0 && had_block(right - 1)) {
-    const GuardedBlock& block = records_[right - 1].block;
-    nearest = static_cast<uint32_t>(right - 1);
-    distance = address - (block.address + block.size);
-  }
-  if (had_block(right) && records_[right].block.address - address < distance) {
-    nearest = static_cast<uint32_t>(right);
-  }
-  return nearest;
-}
-
-// ---- In the signal handler
-
-void GuardedHeap::OnFault(const Fault& fault,
-                          void* self) NO_THREAD_SAFETY_ANALYSIS {
-  GuardedHeap* const heap = static_cast<GuardedHeap*>(self);
-  // The program may live on; but it will not be watched any more.
-  heap->Disable();
-  GuardedEvent now;
-  heap->CaptureFault(fault, &now);
-  // The thread that has the lock may be the one that was interrupted.
-  constexpr int kTries = 1000;
-  bool locked = false;
-  for (int i = 0; i < kTries && !locked; ++i) {
-    locked = heap->lock_.TryLock();
-    if (!locked) sched_yield();
-  }
-  const Found found = heap->Find(fault.address);
-  if (locked) heap->lock_.Unlock();
-  GuardedReport report = {};
-  report.error = found.error;
-  report.address = fault.address;
-  report.now = &now;
-  if (found.has_block) report.block = &found.block;
-  report.access = fault.access;
-  PrintGuardedReport(report);
-}
-
-// The frames of the handler lie above that of the access.
-void GuardedHeap::CaptureFault(const Fault& fault, GuardedEvent* event) const {
-  constexpr size_t kHandlerFrames = 16;
-  void* frames[kHandlerFrames + GuardedEvent::kMaxFrames];
-  void** const end = frames + capture_(frames, std::size(frames), 0);
-  // Some give one more than the address of an interrupted instruction, so that
-  // it looks like a return address.
-  void** const first = std::find_if(frames, end, [&](void* frame) {
-    return reinterpret_cast<uintptr_t>(frame) - fault.pc <= 1;
-  });
-  event->time_ns = MonotonicNanoseconds();
-  event->thread = CurrentThreadId();
-  // The access alone if the capture did not find its way out of the handler.
-  event->depth = std::clamp(static_cast<size_t>(end - first), size_t{1},
-                            GuardedEvent::kMaxFrames);
-  if (first != end) std::copy_n(first, event->depth, event->frames);
-  event->frames[0] = reinterpret_cast<void*>(fault.pc);
 }
 
 void GuardedHeap::CaptureNow(GuardedEvent* event) const {

@@ -79,7 +79,7 @@ class GuardedHeap {
   bool Enable(size_t slots) LOCKS_EXCLUDED(lock_);
   // No new blocks. Those that there are stay what they are, and are freed here.
   void Disable() { enabled_.store(false, std::memory_order_relaxed); }
-  bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
+  bool enabled() const { return enabled_.load(std::memory_order_acquire); }
 
   // A block that reads as zero, or null.
   // REQUIRES: alignment is a power of two.
@@ -87,7 +87,7 @@ class GuardedHeap {
 
   // Is p ours, be it a block or not? Any pointer will do.
   bool Owns(const void* p) const {
-    // The order of the two does not matter: without a size nothing is ours.
+    // Who sees the size sees the start, too.
     const size_t size = range_size_.load(std::memory_order_acquire);
     return reinterpret_cast<uintptr_t>(p) -
                range_start_.load(std::memory_order_relaxed) <
@@ -141,7 +141,11 @@ class GuardedHeap {
     uint32_t next;  // In free_.
     GuardedBlock block;
   };
-  struct Found;
+  struct Found {
+    GuardedError error = GuardedError::kInvalidAccess;  // If it was a fault.
+    bool has_block = false;
+    GuardedBlock block;
+  };
   static constexpr uint32_t kNone = UINT32_MAX;
 
   static size_t Load(const std::atomic<size_t>& n) {
@@ -163,19 +167,26 @@ class GuardedHeap {
   void CheckAround(uint32_t index, const GuardedEvent& now) const;
   void FreeBlock(void* p, const size_t* size, const char* operation)
       LOCKS_EXCLUDED(lock_);
+  // kNone: there is no such live block, or it has another size.
+  uint32_t TakeLive(const void* p, const size_t* size, const GuardedEvent& now)
+      LOCKS_EXCLUDED(lock_);
   void Retire(uint32_t index) LOCKS_EXCLUDED(lock_);
   uint32_t LiveIndex(const void* p) const;
-  [[noreturn]] SPANMALLOC_COLD void ReportInvalid(const void* p, bool frees,
-                                                  const GuardedEvent& now,
-                                                  const char* operation) const
-      LOCKS_EXCLUDED(lock_);
+  // `size` is what a sized free said, or null.
+  [[noreturn]] SPANMALLOC_COLD void ReportMisuse(
+      const void* p, const GuardedEvent& now, const char* operation, bool frees,
+      const size_t* size) const LOCKS_EXCLUDED(lock_);
+  [[noreturn]] SPANMALLOC_COLD void ReportChange(GuardedError error,
+                                                 const unsigned char* changed,
+                                                 uint32_t index,
+                                                 const GuardedEvent& now) const;
 
   // What a fault, or a wrong pointer, has to do with. Under the lock, or at
   // the risk of a mix of two records.
   Found Find(uintptr_t address) const;
   uint32_t Nearest(uintptr_t address) const;
   static void OnFault(const Fault& fault, void* self);
-  // Not inlined: `skip` counts frames.
+  // Not inlined: it counts as one frame.
   SPANMALLOC_NOINLINE void CaptureNow(GuardedEvent* event) const;
   void CaptureFault(const Fault& fault, GuardedEvent* event) const;
 
@@ -188,7 +199,7 @@ class GuardedHeap {
   std::atomic<bool> enabled_{false};
   std::atomic<uintptr_t> range_start_{0};
   std::atomic<size_t> range_size_{0};
-  // Constant once range_size_ is set.
+  // Constant once range_size_ or enabled_ is set.
   size_t page_size_ = 0;
   Slot* records_ = nullptr;
 

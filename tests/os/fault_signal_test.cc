@@ -17,6 +17,7 @@
 #include <string>
 #include <thread>
 
+#include "allocator/base/unlocked.h"
 #include "tests/support/crash.h"
 #include "tests/support/restricted_child.h"
 
@@ -268,6 +269,7 @@ TEST(FaultSignalTest, AnEarlierHandlerThatJumpsOut) {
 
 // The mask in a handler is what it would be without us.
 TEST(FaultSignalTest, MaskOfAnEarlierHandler) {
+  if (kThreadSanitizer) GTEST_SKIP() << "it has masks of its own";
   for (const int flags : {0, SA_NODEFER}) {
     const Crash crash = InCrashingChild([&] {
       Prepare();
@@ -385,6 +387,7 @@ TEST(FaultSignalTest, RunsOnTheSignalStack) {
 }
 
 TEST(FaultSignalTest, KeepsErrno) {
+  if (kThreadSanitizer) GTEST_SKIP() << "it sets errno in between";
   const Crash crash = InCrashingChild([] {
     Prepare();
     Install([](int, siginfo_t*, void*) { _exit(errno == EXDEV ? 3 : 4); });
