@@ -219,9 +219,10 @@ void GuardedHeap::Retire(uint32_t index) {
 
 // kNone: no live block starts there.
 uint32_t GuardedHeap::LiveIndex(const void* p) const {
+  if (!Owns(p)) return kNone;
   const uintptr_t address = reinterpret_cast<uintptr_t>(p);
   const size_t page = (address - Load(range_start_)) / page_size_;
-  if (!Owns(p) || page % 2 == 0) return kNone;
+  if (page % 2 == 0) return kNone;
   const Slot& slot = records_[page / 2];
   if (slot.state != State::kLive || slot.block.address != address) return kNone;
   return static_cast<uint32_t>(page / 2);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -334,6 +335,25 @@ TEST(GuardedFaultTest, TheProgramsHandlerComesNext) {
   });
   EXPECT_EQ(crash.status, 42);
   EXPECT_EQ(crash.lines.back(), "program");
+  EXPECT_EQ(crash.line(1).find("spanmalloc: buffer overflow: "), 0u);
+}
+
+sigjmp_buf back;
+
+// A program may survive. Then the heap goes on without new blocks.
+TEST(GuardedFaultTest, AProgramThatRecovers) {
+  const Crash crash = InCrashingChild([] {
+    signal(SIGSEGV, [](int) { siglongjmp(back, 1); });
+    GuardedHeap heap(&kLinuxMemory, FakeStack);
+    heap.Enable(kSlots);
+    char* const p = AllocateIn(&heap, true, 96);
+    if (sigsetjmp(back, 1) == 0) Read(p + 96);
+    if (heap.enabled() || heap.Allocate(1, 1) != nullptr) return 1;
+    heap.CheckInvariants();
+    heap.Free(p);
+    return 7;
+  });
+  EXPECT_EQ(crash.status, 7);
   EXPECT_EQ(crash.line(1).find("spanmalloc: buffer overflow: "), 0u);
 }
 

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "allocator/base/bits.h"
 #include "allocator/profile/guarded_heap.h"
@@ -96,9 +97,9 @@ TEST_F(GuardedMisuseTest, PointersThatAreNoBlocks) {
         "free", false);
   }
   // Nothing is known of a slot that was never used, or of what is not ours.
-  int local;
-  for (void* const wrong : {static_cast<void*>(page + kSlots * kPage),
-                            static_cast<void*>(&local)}) {
+  std::vector<char> other(2 * kPage);
+  for (char* const wrong :
+       {page + kSlots * kPage, other.data(), other.data() + kPage}) {
     ExpectAbort(
         Run([&] { heap_.Free(wrong); }),
         "free of " + Hex(wrong) + ", which is not the start of a live block",
@@ -159,6 +160,19 @@ TEST_F(GuardedMisuseTest, OverflowFoundByFree) {
     }
     Free(p);
   }
+}
+
+// All that surrounds the block may have changed, and to one value.
+TEST_F(GuardedMisuseTest, OverflowOfAllThatIsLeft) {
+  char* const p = Allocate(true, 100);
+  ExpectAbort(Run([&] {
+                memset(p + 100, 0, 12);
+                heap_.Free(p);
+              }),
+              "buffer overflow, found when the block was freed: write of " +
+                  Hex(p + 100) + ", 0 bytes after a block of 100 bytes at " +
+                  Hex(p),
+              "free", false);
 }
 
 TEST_F(GuardedMisuseTest, OverflowFarAway) {

@@ -93,32 +93,73 @@ TEST(GuardedReportTest, FramesInModules) {
                        offset(here + 1, program)}));
 }
 
-// A part of a file that is mapped alone, in a folder with a long name: the end
-// of its name is what matters.
-TEST(GuardedReportTest, PartsOfFilesWithLongNames) {
-  std::string folder = testing::TempDir() + "/guarded_report_XXXXXX";
-  ASSERT_NE(mkdtemp(folder.data()), nullptr);
-  const std::string middle = folder + "/" + std::string(200, 'x');
-  ASSERT_EQ(mkdir(middle.c_str(), 0700), 0);
-  const std::string name = middle + "/" + std::string(200, 'y');
-  FILE* const file = fopen(name.c_str(), "w+");
-  ASSERT_NE(file, nullptr);
-  const long page = sysconf(_SC_PAGESIZE);
-  ASSERT_EQ(ftruncate(fileno(file), 3 * page), 0);
-  void* const mapped = mmap(nullptr, static_cast<size_t>(page), PROT_READ,
-                            MAP_PRIVATE, fileno(file), 2 * page);
-  fclose(file);
-  ASSERT_NE(mapped, MAP_FAILED);
-  const uintptr_t address = reinterpret_cast<uintptr_t>(mapped) + 7;
+// A file with a long name, in a range where nothing else is.
+class GuardedReportFileTest : public testing::Test {
+ protected:
+  GuardedReportFileTest() {
+    char name[] = "/tmp/guarded_report_XXXXXX";
+    folder_ = mkdtemp(name);
+    middle_ = folder_ + "/" + std::string(200, 'x');
+    mkdir(middle_.c_str(), 0700);
+    name_ = middle_ + "/" + std::string(200, 'y');
+    file_ = fopen(name_.c_str(), "w+");
+    EXPECT_EQ(ftruncate(fileno(file_), 3 * kPage), 0);
+    start_ =
+        mmap(nullptr, kRange, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  }
+  ~GuardedReportFileTest() override {
+    munmap(start_, kRange);
+    fclose(file_);
+    unlink(name_.c_str());
+    rmdir(middle_.c_str());
+    rmdir(folder_.c_str());
+  }
+
+  // Maps a page of the file at a page of the range.
+  void Map(long page, long of_file) {
+    void* const place = reinterpret_cast<void*>(Address(page, 0));
+    EXPECT_EQ(mmap(place, static_cast<size_t>(kPage), PROT_READ,
+                   MAP_PRIVATE | MAP_FIXED, fileno(file_), of_file * kPage),
+              place);
+  }
+  uintptr_t Address(long page, long byte) const {
+    return reinterpret_cast<uintptr_t>(start_) +
+           static_cast<uintptr_t>(page * kPage + byte);
+  }
+  // The end of the name is what matters.
+  std::string Line(int i, uintptr_t address, long offset) const {
+    return "    #" + std::to_string(i) + " " + Hex(address) + " " +
+           name_.substr(name_.size() - 255) + "+" +
+           Hex(static_cast<uintptr_t>(offset));
+  }
+
+  const long kPage = sysconf(_SC_PAGESIZE);
+  const size_t kRange = static_cast<size_t>(10 * kPage);
+  std::string folder_, middle_, name_;
+  FILE* file_;
+  void* start_;
+};
+
+TEST_F(GuardedReportFileTest, PartsOfFiles) {
+  Map(1, 2);
   EXPECT_EQ(
-      Print({address}),
-      (Lines{"  free by thread 17:",
-             "    #0 " + Hex(address) + " " + name.substr(name.size() - 255) +
-                 "+" + Hex(static_cast<uintptr_t>(2 * page + 7))}));
-  munmap(mapped, static_cast<size_t>(page));
-  unlink(name.c_str());
-  rmdir(middle.c_str());
-  rmdir(folder.c_str());
+      Print({Address(1, 7), Address(1, -1), Address(2, 0)}),
+      (Lines{"  free by thread 17:", Line(0, Address(1, 7), 2 * kPage + 7),
+             "    #1 " + Hex(Address(1, -1)), "    #2 " + Hex(Address(2, 0))}));
+}
+
+// Each time that it is mapped it has another base; what follows is the same
+// module.
+TEST_F(GuardedReportFileTest, FilesThatAreMappedTwice) {
+  for (const long at : {0, 4}) {
+    Map(at, 0);
+    Map(at + 2, 1);
+  }
+  EXPECT_EQ(
+      Print({Address(2, 7), Address(4, 8), Address(6, 9)}),
+      (Lines{"  free by thread 17:", Line(0, Address(2, 7), 2 * kPage + 7),
+             Line(1, Address(4, 8), 8),
+             Line(2, Address(6, 9), 2 * kPage + 9)}));
 }
 
 TEST(GuardedReportTest, TheDeepestStack) {

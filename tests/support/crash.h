@@ -36,6 +36,7 @@ Crash InCrashingChild(F body) {
     dup2(ends[1], STDERR_FILENO);
     close(ends[0]);
     close(ends[1]);
+    alarm(120);  // Rather than hang.
     // A sanitizer has handlers of its own.
     for (const int number : {SIGSEGV, SIGABRT}) signal(number, SIG_DFL);
     _exit(body());
