@@ -38,10 +38,10 @@
 //       to forbid it. Then a use after free is not found.
 //
 // Cost: Allocate and Free each one system call for access, one fault or one
-//   release, a page filled or compared, a stack captured: some microseconds.
-//   Two pages of addresses a slot, of which those of live blocks are backed;
-//   0.6 KiB of records for a slot that has been used; up to two mappings of the
-//   kernel's a slot, of which a process may have 65,530.
+//   release, a page filled or compared, a stack captured: about ten
+//   microseconds. Two pages of addresses a slot, of which those of live blocks
+//   are backed; 0.6 KiB of records for a slot that has been used; up to two
+//   mappings of the kernel's a slot, of which a process may have 65,530.
 //
 // Failure: Allocate returns null if the slots are all used, or the system
 //   refuses: the caller then takes ordinary memory. Enable returns false and
@@ -188,7 +188,8 @@ class GuardedHeap {
   static void OnFault(const Fault& fault, void* self);
   // Not inlined: it counts as one frame.
   SPANMALLOC_NOINLINE void CaptureNow(GuardedEvent* event) const;
-  void CaptureFault(const Fault& fault, GuardedEvent* event) const;
+  SPANMALLOC_COLD void CaptureFault(const Fault& fault,
+                                    GuardedEvent* event) const;
 
   uintptr_t Page(uint32_t index) const {
     return Load(range_start_) + (2 * size_t{index} + 1) * page_size_;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <new>
 
+#include "allocator/base/annotations.h"
 #include "allocator/base/message.h"
 #include "allocator/os/errno_saver.h"
 #include "allocator/os/small_file.h"
@@ -136,17 +137,22 @@ class Modules {
 
 Modules modules;
 
-void PrintStack(const GuardedEvent& event) {
-  if (event.depth == 0) Message("    no stack").Print();
-  modules.Find(event.frames, event.depth);
-  for (size_t i = 0; i < event.depth; ++i) {
-    Message line("    #");
-    line.Decimal(i).Text(" ").Pointer(event.frames[i]);
-    if (modules.name(i) != nullptr) {
-      line.Text(" ").Text(modules.name(i)).Text("+").Hex(modules.offset(i));
-    }
-    line.Print();
+// Not inlined, as all that has a line: signal stacks have room for one or two.
+SPANMALLOC_COLD void PrintFrame(size_t i, const void* frame) {
+  Message line("    #");
+  line.Decimal(i).Text(" ").Pointer(frame);
+  if (modules.name(i) != nullptr) {
+    line.Text(" ").Text(modules.name(i)).Text("+").Hex(modules.offset(i));
   }
+  line.Print();
+}
+
+SPANMALLOC_COLD void PrintText(const char* text) { Message(text).Print(); }
+
+void PrintStack(const GuardedEvent& event) {
+  if (event.depth == 0) PrintText("    no stack");
+  modules.Find(event.frames, event.depth);
+  for (size_t i = 0; i < event.depth; ++i) PrintFrame(i, event.frames[i]);
 }
 
 // ---- What happened
@@ -187,7 +193,7 @@ void AddPlace(uintptr_t address, const GuardedBlock& block, Message* line) {
   line->Text(" at ").Hex(block.address);
 }
 
-void PrintHeadline(const GuardedReport& report) {
+SPANMALLOC_COLD void PrintHeadline(const GuardedReport& report) {
   Message line;
   switch (report.error) {
     case GuardedError::kDoubleFree:
@@ -242,8 +248,16 @@ bool IsFault(GuardedError error) {
          error == GuardedError::kInvalidAccess;
 }
 
+// "  read by thread 1234:"
+SPANMALLOC_COLD void PrintNow(const GuardedReport& report) {
+  Message line("  ");
+  line.Text(IsFault(report.error) ? NameOf(report.access) : report.operation);
+  line.Text(" by thread ").Decimal(report.now->thread).Text(":").Print();
+}
+
 // "  freed by thread 1234, 0.125 s before:"
-void PrintEarlier(const char* what, const GuardedEvent& event, uint64_t now) {
+SPANMALLOC_COLD void PrintEarlier(const char* what, const GuardedEvent& event,
+                                  uint64_t now) {
   Message line("  ");
   line.Text(what).Text(" by thread ").Decimal(event.thread).Text(", ");
   const uint64_t age = now > event.time_ns ? now - event.time_ns : 0;
@@ -253,19 +267,19 @@ void PrintEarlier(const char* what, const GuardedEvent& event, uint64_t now) {
                          static_cast<char>('0' + milliseconds % 10)};
   line.Decimal(milliseconds / 1000).Text(digits, sizeof(digits));
   line.Text(" s before:").Print();
-  PrintStack(event);
 }
 
 void PrintStacks(const GuardedReport& report) {
-  Message line("  ");
-  line.Text(IsFault(report.error) ? NameOf(report.access) : report.operation);
-  line.Text(" by thread ").Decimal(report.now->thread).Text(":").Print();
+  PrintNow(report);
   PrintStack(*report.now);
   if (report.block == nullptr) return;
+  const uint64_t now = report.now->time_ns;
   if (report.block->is_freed) {
-    PrintEarlier("freed", report.block->freed, report.now->time_ns);
+    PrintEarlier("freed", report.block->freed, now);
+    PrintStack(report.block->freed);
   }
-  PrintEarlier("allocated", report.block->allocated, report.now->time_ns);
+  PrintEarlier("allocated", report.block->allocated, now);
+  PrintStack(report.block->allocated);
 }
 
 // ---- One at a time

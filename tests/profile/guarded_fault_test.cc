@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <unwind.h>
@@ -16,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "allocator/base/bits.h"
 #include "allocator/os/thread_id.h"
 #include "allocator/profile/guarded_heap.h"
 #include "tests/support/crash.h"
@@ -357,14 +359,19 @@ TEST(GuardedFaultTest, AProgramThatRecovers) {
   EXPECT_EQ(crash.line(1).find("spanmalloc: buffer overflow: "), 0u);
 }
 
-alignas(64) char signal_stack[8 << 10];
-
-// As small as programs have them.
+// As small as programs have them, with nothing below.
 TEST(GuardedFaultTest, OnASmallSignalStack) {
   // What the kernel itself puts there, which depends on the processor.
   if (sysconf(_SC_MINSIGSTKSZ) > 4 << 10) GTEST_SKIP() << "no room";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer needs more";
+#endif
   const Crash crash = RunWatched([](GuardedHeap* heap) {
-    const stack_t stack = {signal_stack, 0, sizeof(signal_stack)};
+    const size_t size = AlignUp(8 << 10, kPage);
+    char* const below = static_cast<char*>(mmap(
+        nullptr, kPage + size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    mprotect(below + kPage, size, PROT_READ | PROT_WRITE);
+    const stack_t stack = {below + kPage, 0, size};
     sigaltstack(&stack, nullptr);
     char* const p = AllocateIn(heap, true, 96);
     Read(p + 96);
