@@ -27,9 +27,10 @@
 //   fork: a slot that another thread was changing is lost to the child.
 //
 // Invariants, whenever lock_ is free (CheckInvariants)
-//   G1  free_ is a list of the slots in state kFree, the one that has been free
-//       for longest first. Slots from fresh_ on have never been used and are in
-//       no list; their records have never been touched.
+//   G1  From free_first_ to free_last_ there is a list of the slots in state
+//       kFree, the one that has been free for longest first. Slots from fresh_
+//       on have never been used and are in no list; their records have never
+//       been written.
 //   G2  live_ is the number of slots that are kLive, live_bytes_ the sum of
 //       what was asked for in them.
 //   G3  A slot that is kPreparing or kRetiring belongs to the thread that made
@@ -113,7 +114,7 @@ class GuardedHeap {
   }
 
   // Without the lock. Addresses that were mapped, guards and records included;
-  // of that, bytes that the system backs at most; and the blocks.
+  // what the system backs of the slots; and the blocks.
   size_t mapped_bytes() const { return Load(mapped_bytes_); }
   size_t backed_bytes() const { return Load(backed_bytes_); }
   size_t live() const { return Load(live_); }
@@ -138,7 +139,7 @@ class GuardedHeap {
   struct Slot {
     State state;
     bool dirty;     // It may not read as zero. The owner's.
-    uint32_t next;  // In free_.
+    uint32_t next;  // In the list of free slots.
     GuardedBlock block;
   };
   struct Found {
