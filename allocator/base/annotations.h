@@ -43,6 +43,7 @@
 #define SCOPED_CAPABILITY SPANMALLOC_TS(scoped_lockable)
 #define GUARDED_BY(x) SPANMALLOC_TS(guarded_by(x))
 #define ACQUIRE(...) SPANMALLOC_TS(acquire_capability(__VA_ARGS__))
+#define TRY_ACQUIRE(...) SPANMALLOC_TS(try_acquire_capability(__VA_ARGS__))
 #define RELEASE(...) SPANMALLOC_TS(release_capability(__VA_ARGS__))
 #define REQUIRES(...) SPANMALLOC_TS(requires_capability(__VA_ARGS__))
 #define LOCKS_EXCLUDED(...) SPANMALLOC_TS(locks_excluded(__VA_ARGS__))

@@ -13,7 +13,9 @@ bool standard_error_closed = false;
 
 }  // namespace
 
-Message::Message() { Text("spanmalloc: "); }
+Message::Message() : Message("spanmalloc: ") {}
+
+Message::Message(const char* start) { Text(start); }
 
 Message& Message::Text(const char* text) { return Text(text, strlen(text)); }
 

@@ -21,6 +21,8 @@ class Message {
  public:
   // Starts the line with "spanmalloc: ".
   Message();
+  // Starts it with `start` alone: for a line that belongs to the one before.
+  explicit Message(const char* start);
   Message& Text(const char* text);
   Message& Text(const char* text, size_t length);
   Message& Decimal(uint64_t value);

@@ -75,9 +75,20 @@ bool Move(void* from, void* to, size_t size) {
                 to) != MAP_FAILED;
 }
 
+bool ForbidAccess(void* start, size_t size) {
+  ErrnoSaver errno_saver;
+  return mprotect(start, size, PROT_NONE) == 0;
+}
+
+bool AllowAccess(void* start, size_t size) {
+  ErrnoSaver errno_saver;
+  return mprotect(start, size, kReadWrite) == 0;
+}
+
 }  // namespace
 
 const SystemMemory kLinuxMemory = {
-    Map, Reserve, Unmap, Release, ReleaseLazily, AdviseHuge, ForbidHuge, Move};
+    Map,        Reserve,    Unmap, Release,      ReleaseLazily,
+    AdviseHuge, ForbidHuge, Move,  ForbidAccess, AllowAccess};
 
 }  // namespace spanmalloc

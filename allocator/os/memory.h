@@ -1,4 +1,4 @@
-// Memory from the system, as transitions between four states.
+// Memory from the system, as transitions between five states.
 //
 // Place:    os/, below page/.
 // Purpose:  The one door to mmap and its relatives. A range of addresses is
@@ -7,6 +7,8 @@
 //                           ready -> ReleaseLazily -> either -> (write) ->
 //                           ready
 //             none -> Reserve -> ready, but expected to stay mostly untouched
+//                           ready, released -> ForbidAccess -> forbidden ->
+//                           AllowAccess -> ready
 //           Ready memory may be read and written; it reads as zero until it is
 //           written, and again once it has been released.
 // Not here: who owns which address (page/), when to release (callers).
@@ -57,6 +59,13 @@ struct SystemMemory {
   // size) without copying; `from` is released, `to` holds the contents. Both
   // lie on boundaries of the system's pages and do not overlap.
   bool (*move)(void* from, void* to, size_t size);
+
+  // ready or released -> forbidden: every access is a fault. The contents are
+  // kept, unless the range is released.
+  bool (*forbid_access)(void* start, size_t size);
+
+  // forbidden -> ready.
+  bool (*allow_access)(void* start, size_t size);
 };
 
 // The real one.

@@ -38,6 +38,18 @@ class CAPABILITY("mutex") Mutex {
     UnlockUnchecked();
   }
 
+  // For a signal handler, which may have interrupted the holder of any lock: it
+  // may come out of order, and is to go on without.
+  bool TryLock() TRY_ACQUIRE(true) {
+    uint32_t expected = 0;
+    if (!state_.compare_exchange_strong(expected, 1,
+                                        std::memory_order_acquire)) {
+      return false;
+    }
+    if (kAssertLevel > 0) NoteHeld();
+    return true;
+  }
+
   // Lock and Unlock for fork, which holds many locks of one rank.
   void ForkLock() NO_THREAD_SAFETY_ANALYSIS { LockUnchecked(); }
   void ForkUnlock() NO_THREAD_SAFETY_ANALYSIS { UnlockUnchecked(); }

@@ -22,6 +22,10 @@ TEST(MessageTest, StartsWithTheName) {
   EXPECT_EQ(TextOf(Message()), "spanmalloc: ");
 }
 
+TEST(MessageTest, StartsWithSomethingElse) {
+  EXPECT_EQ(TextOf(Message("  by: ").Text("me")), "  by: me");
+}
+
 TEST(MessageTest, Numbers) {
   struct {
     uint64_t value;

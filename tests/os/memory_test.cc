@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <gtest/gtest.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -163,6 +164,47 @@ TEST_F(MemoryTest, MoveTakesTheContents) {
   from[0] = 3;  // It is still there.
   Unmap(from);
   Unmap(to);
+}
+
+// The system answers EFAULT where the program would have a fault.
+bool MayRead(const char* p) {
+  const int saved_errno = errno;
+  const bool may = access(p, F_OK) == 0 || errno != EFAULT;
+  errno = saved_errno;
+  return may;
+}
+
+TEST_F(MemoryTest, ForbiddenMemoryKeepsItsContents) {
+  char* const p = Map();
+  ASSERT_NE(p, nullptr);
+  p[0] = p[kSize / 2] = 1;
+  ASSERT_TRUE(kLinuxMemory.forbid_access(p, kSize / 2));
+  EXPECT_FALSE(MayRead(p));
+  EXPECT_TRUE(MayRead(p + kSize / 2));
+  ASSERT_TRUE(kLinuxMemory.allow_access(p, kSize / 2));
+  EXPECT_EQ(p[0], 1);
+  p[0] = 2;
+  Unmap(p);
+}
+
+TEST_F(MemoryTest, ForbiddenMemoryMayBeReleased) {
+  char* const p = static_cast<char*>(kLinuxMemory.reserve(kSize));
+  ASSERT_NE(p, nullptr);
+  memset(p, 1, kSize);
+  ASSERT_TRUE(kLinuxMemory.forbid_access(p, kSize));
+  ASSERT_TRUE(kLinuxMemory.release(p, kSize));
+  EXPECT_FALSE(MayRead(p));
+  ASSERT_TRUE(kLinuxMemory.allow_access(p, kSize));
+  EXPECT_TRUE(IsZero(p, kSize));
+  Unmap(p);
+}
+
+TEST_F(MemoryTest, ProtectionOfNothingFails) {
+  char* const p = Map();
+  ASSERT_NE(p, nullptr);
+  Unmap(p);
+  EXPECT_FALSE(kLinuxMemory.forbid_access(p, kSize));
+  EXPECT_FALSE(kLinuxMemory.allow_access(p, kSize));
 }
 
 }  // namespace

@@ -54,6 +54,26 @@ TEST(MutexTest, WakesSleepers) {
   EXPECT_EQ(counter, kThreads * kRounds);
 }
 
+TEST(MutexTest, TryLockDoesNotWait) {
+  Mutex mutex(LockRank::kPageHeap);
+  if (!mutex.TryLock()) FAIL() << "it was free";
+  std::thread([&] {
+    if (mutex.TryLock()) {
+      mutex.Unlock();
+      ADD_FAILURE() << "two holders";
+    }
+  }).join();
+  mutex.Unlock();
+  MutexLock lock(&mutex);
+}
+
+TEST(MutexTest, TryLockInAnyOrder) {
+  Mutex outer(LockRank::kPageHeap), inner(LockRank::kMetadataArena);
+  MutexLock lock(&inner);
+  if (!outer.TryLock()) FAIL() << "it was free";
+  outer.Unlock();
+}
+
 TEST(MutexTest, KeepsErrno) {
   Mutex mutex(LockRank::kPageHeap);
   int wrong = 0;

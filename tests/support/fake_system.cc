@@ -133,13 +133,32 @@ struct FakeSystem::Functions {
     current->released_.push_back({source, size});
     return true;
   }
+
+  static bool ForbidAccess(void* p, size_t size) {
+    return Protect(kForbidAccess, kLinuxMemory.forbid_access, p, size);
+  }
+
+  static bool AllowAccess(void* p, size_t size) {
+    return Protect(kAllowAccess, kLinuxMemory.allow_access, p, size);
+  }
+
+  static bool Protect(Call call, bool (*real)(void*, size_t), void* p,
+                      size_t size) {
+    const uintptr_t start = reinterpret_cast<uintptr_t>(p);
+    std::lock_guard<std::mutex> lock(current->mutex_);
+    if (!current->Begin(call)) return false;
+    EXPECT_TRUE(current->Covered(start, size))
+        << "protection of what is not mapped";
+    return real(p, size);
+  }
 };
 
 const SystemMemory& FakeSystem::memory() {
   static constexpr SystemMemory kMemory = {
       Functions::Map,        Functions::Reserve,       Functions::Unmap,
       Functions::Release,    Functions::ReleaseLazily, Functions::AdviseHuge,
-      Functions::ForbidHuge, Functions::Move};
+      Functions::ForbidHuge, Functions::Move,          Functions::ForbidAccess,
+      Functions::AllowAccess};
   return kMemory;
 }
 

@@ -34,6 +34,8 @@ class FakeSystem {
     kAdviseHuge,
     kForbidHuge,
     kMove,
+    kForbidAccess,
+    kAllowAccess,
     kCallKinds
   };
 
