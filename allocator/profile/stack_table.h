@@ -26,6 +26,10 @@ struct Stack {
   uint64_t hash;
   uint64_t depth;
 
+  // Of the two stacks without frames.
+  static constexpr uint64_t kNoRoomHash = 0;
+  static constexpr uint64_t kUnknownHash = 1;
+
   // Return addresses, innermost first.
   const void* const* frames() const {
     return reinterpret_cast<const void* const*>(this + 1);
@@ -66,8 +70,8 @@ class StackTable {
 
   InternTable<Stack, kChains> table_;
   // Here and not among the constants, which no core file has.
-  Stack no_room_ = {nullptr, 0, 0};
-  Stack unknown_ = {nullptr, 1, 0};
+  Stack no_room_ = {nullptr, Stack::kNoRoomHash, 0};
+  Stack unknown_ = {nullptr, Stack::kUnknownHash, 0};
 };
 
 }  // namespace spanmalloc
