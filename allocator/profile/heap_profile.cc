@@ -25,9 +25,9 @@ bool IsEqual(const Estimate& a, const Estimate& b) {
 
 }  // namespace
 
-uint64_t HeapProfile::Hash(BucketKind kind, const Stack* stack,
-                           const LabelSet* labels, uint64_t size) {
-  uint64_t hash = static_cast<uint64_t>(kind);
+uint64_t HeapProfile::Hash(const Stack* stack, const LabelSet* labels,
+                           uint64_t size) {
+  uint64_t hash = 0;
   for (const uint64_t part :
        {uint64_t{reinterpret_cast<uintptr_t>(stack)},
         uint64_t{reinterpret_cast<uintptr_t>(labels)}, size}) {
@@ -63,7 +63,7 @@ HeapBucket* HeapProfile::NewBucket() {
 // Null if there is none and no room for it.
 HeapBucket* HeapProfile::GetBucket(BucketKind kind, const Stack* stack,
                                    const LabelSet* labels, uint64_t size) {
-  HeapBucket** const chain = ChainFor(Hash(kind, stack, labels, size));
+  HeapBucket** const chain = ChainFor(Hash(stack, labels, size));
   if (chain == nullptr) return nullptr;
   for (HeapBucket* bucket = *chain; bucket != nullptr; bucket = bucket->next) {
     if (bucket->kind == kind && bucket->stack == stack &&
@@ -269,9 +269,8 @@ void HeapProfile::CheckBuckets() const {
     for (; bucket != nullptr; bucket = bucket->next_all) {
       ++buckets;
       SPANMALLOC_CHECK(static_cast<size_t>(bucket->kind) == kind);
-      const HeapBucket* in_chain = chains_[Hash(bucket->kind, bucket->stack,
-                                                bucket->labels, bucket->size) %
-                                           kChains];
+      const HeapBucket* in_chain =
+          chains_[Hash(bucket->stack, bucket->labels, bucket->size) % kChains];
       while (in_chain != bucket) {
         SPANMALLOC_CHECK(in_chain != nullptr);  // H4
         in_chain = in_chain->next;

@@ -23,8 +23,9 @@
 //   buckets are only ever added, each after it is complete, and their sums and
 //   the totals are Published. So a snapshot may be taken while samples go on,
 //   in a signal handler, and from outside. It then is of one moment within each
-//   bucket, but not across buckets, and if the total rises meanwhile, what it
-//   says about the peak is of more than one.
+//   bucket, but not across buckets; where a writer was interrupted at a bucket,
+//   that one is some samples off. If the total rises meanwhile, what it says
+//   about the peak is of more than one.
 //
 // Invariants (CheckInvariants)
 //   H1  allocated - freed is, for each bucket and in total, the sum of the
@@ -130,8 +131,8 @@ class HeapProfile {
   friend struct StatLayout;
   using List = std::atomic<HeapBucket*>;
 
-  static uint64_t Hash(BucketKind kind, const Stack* stack,
-                       const LabelSet* labels, uint64_t size);
+  static uint64_t Hash(const Stack* stack, const LabelSet* labels,
+                       uint64_t size);
   static void BeforeChange(uint64_t epoch, BucketSums* sums);
   static SampledObject Describe(const LiveSample& sample);
   static BucketSnapshot Snapshot(const HeapBucket& bucket, uint64_t epoch);

@@ -88,7 +88,6 @@ LiveSample* LiveSamples::New() {
     if (sample == nullptr) return nullptr;
     used_bytes_ += sizeof(LiveSample);
   }
-  *sample = {};
   return sample;
 }
 

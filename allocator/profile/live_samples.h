@@ -53,7 +53,7 @@ class LiveSamples {
 
   constexpr explicit LiveSamples(MetadataArena* arena) : arena_(arena) {}
 
-  // A record that is in no chain yet, and room for it in the table.
+  // A record that is in no chain yet; what is in it means nothing.
   LiveSample* New();
   // REQUIRES: from New, address set and not in the table.
   void Insert(LiveSample* sample);

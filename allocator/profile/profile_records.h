@@ -98,10 +98,12 @@ struct BucketSums {
   uint64_t peak_epoch = 0;
   Lifetimes lifetimes;
 
+  // Not less than nothing, if this is a mix of the sums of two moments.
   Estimate in_use() const {
-    Estimate difference = allocated;
-    difference.Subtract(freed);
-    return difference;
+    const auto minus = [](uint64_t a, uint64_t b) { return a > b ? a - b : 0; };
+    return {minus(allocated.objects, freed.objects),
+            minus(allocated.requested_bytes, freed.requested_bytes),
+            minus(allocated.allocated_bytes, freed.allocated_bytes)};
   }
   Estimate at_peak(uint64_t epoch) const {
     return peak_epoch == epoch ? peak : in_use();

@@ -8,6 +8,15 @@ namespace {
 constexpr double kLn2 = 0.693147180559945309417;
 constexpr double kSqrt2 = 1.41421356237309504880;
 
+// A division takes as long as several multiplications.
+struct Reciprocals {
+  double of[20] = {};
+  constexpr Reciprocals() {
+    for (int k = 1; k < 20; ++k) of[k] = 1.0 / k;
+  }
+};
+constexpr Reciprocals kReciprocals;
+
 double FromBits(uint64_t bits) {
   double x;
   memcpy(&x, &bits, sizeof(x));
@@ -36,7 +45,7 @@ double NaturalLog(double x) {
   const double s = (m - 1) / (m + 1);
   const double s2 = s * s;
   double sum = 0;
-  for (int k = 19; k >= 1; k -= 2) sum = sum * s2 + 1.0 / k;
+  for (int k = 19; k >= 1; k -= 2) sum = sum * s2 + kReciprocals.of[k];
   return exponent * kLn2 + 2 * s * sum;
 }
 
@@ -48,7 +57,7 @@ double OneMinusExp(double x) {
   int halvings = 0;
   for (; x > 0.5; x /= 2) ++halvings;
   double sum = 1;
-  for (int k = 14; k >= 2; --k) sum = 1 - x / k * sum;
+  for (int k = 14; k >= 2; --k) sum = 1 - x * kReciprocals.of[k] * sum;
   double q = x * sum;
   for (; halvings > 0; --halvings) q *= 2 - q;
   return q;

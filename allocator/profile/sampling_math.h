@@ -21,7 +21,7 @@
 // (Horvitz and Thompson, 1952.) What is left of a gap behind a sampled
 // allocation is thrown away: a new one from its end has the same distribution.
 //
-// Cost:     a gap about 20 ns, a weight about 10 ns; no libm, no tables.
+// Cost:     a gap about 20 ns, a weight about 15 ns; no libm.
 // Failure:  none.
 #ifndef SPANMALLOC_ALLOCATOR_PROFILE_SAMPLING_MATH_H_
 #define SPANMALLOC_ALLOCATOR_PROFILE_SAMPLING_MATH_H_

@@ -22,7 +22,6 @@ class LiveSamplesTest : public testing::Test {
   bool Add(uintptr_t address, uint64_t mark) {
     LiveSample* const sample = live_.New();
     if (sample == nullptr) return false;
-    EXPECT_EQ(sample->bucket, nullptr);
     sample->address = Address(address);
     sample->time_ns = mark;
     live_.Insert(sample);
