@@ -14,6 +14,8 @@
 #include <tuple>
 #include <vector>
 
+#include "allocator/base/annotations.h"
+#include "allocator/profile/label_set.h"
 #include "allocator/profile/sampling_math.h"
 #include "tests/support/fake_system.h"
 
@@ -31,6 +33,18 @@ const void* Address(uintptr_t address) {
 // The profile asks no questions about labels.
 const LabelSet* Labels(uintptr_t number) {
   return reinterpret_cast<const LabelSet*>(number);
+}
+
+// All of it is ready before any code runs.
+SPANMALLOC_CONSTINIT MetadataArena constant_arena(&kLinuxMemory);
+SPANMALLOC_CONSTINIT StackTable constant_stacks(&constant_arena);
+SPANMALLOC_CONSTINIT LabelTable constant_labels(&constant_arena);
+SPANMALLOC_CONSTINIT HeapProfile constant_profile(&constant_arena,
+                                                  &constant_stacks);
+
+TEST(ConstantTest, IsReady) {
+  EXPECT_EQ(constant_profile.totals().samples, 0u);
+  EXPECT_EQ(constant_stacks.used_bytes() + constant_labels.used_bytes(), 0u);
 }
 
 class HeapProfileTest : public testing::Test {

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <map>
 #include <random>
 #include <string>
@@ -198,6 +200,34 @@ TEST_F(MappingsTest, DamagedFiles) {
     EXPECT_LE(ReadBuildId(process.reader(), 0x1000, &id), sizeof(id));
     EXPECT_LT(process.reads, 10000u);
   }
+}
+
+// Notes without an end, in memory that is all there and all zero.
+TEST_F(MappingsTest, EndlessNotes) {
+  std::string file = File("");
+  const uint64_t endless = uint64_t{1} << 60;
+  // The first of the two segments has the notes.
+  memcpy(&file[sizeof(Elf64_Ehdr) + offsetof(Elf64_Phdr, p_filesz)], &endless,
+         sizeof(endless));
+  struct State {
+    const std::string file;
+    size_t reads;
+  } state = {file, 0};
+  const MemoryReader memory = {
+      [](void* context, uint64_t address, void* out, size_t n) {
+        State* const state = static_cast<State*>(context);
+        memset(out, 0, n);
+        if (address < state->file.size()) {
+          memcpy(out, state->file.data() + address,
+                 std::min<size_t>(n, state->file.size() - address));
+        }
+        return ++state->reads < 100000;
+      },
+      &state};
+  unsigned char id[Mapping::kMaxBuildId];
+  EXPECT_EQ(ReadBuildId(memory, 0, &id), 0u);
+  EXPECT_GT(state.reads, 1000u);
+  EXPECT_LT(state.reads, 10000u);
 }
 
 TEST_F(MappingsTest, KeepsToItsMemory) {
