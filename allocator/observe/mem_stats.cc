@@ -93,15 +93,18 @@ void ReadRecords(const MetadataArena& arena, const PageHeapStats& pages,
   const size_t thread_caches = arena.used_bytes(RecordKind::kThreadCaches);
   const size_t transfer_caches = arena.used_bytes(RecordKind::kTransferCaches);
   const size_t pagemap = arena.used_bytes(RecordKind::kPageMap);
+  const size_t profile = arena.used_bytes(RecordKind::kProfile);
   stats->mspan_sys = spans;
   stats->mspan_inuse = Least(stats->mspan_inuse, spans);
   stats->mcache_sys = thread_caches + transfer_caches;
   stats->mcache_inuse =
       Least(counts.threads * ThreadCache::kBlockSize, thread_caches) +
       transfer_caches;
+  stats->buck_hash_sys = profile;
   stats->metadata_sys = pagemap + pages.class_map_bytes;
-  stats->other_sys = Minus(arena.system_bytes(),
-                           spans + thread_caches + transfer_caches + pagemap);
+  stats->other_sys =
+      Minus(arena.system_bytes(),
+            spans + thread_caches + transfer_caches + pagemap + profile);
   stats->sys = stats->heap_sys + stats->mspan_sys + stats->mcache_sys +
                stats->buck_hash_sys + stats->metadata_sys + stats->other_sys;
 }

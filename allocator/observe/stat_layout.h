@@ -155,6 +155,7 @@ struct StatLayout {
     root->arena_thread_caches = Used(arena, RecordKind::kThreadCaches);
     root->arena_transfer_caches = Used(arena, RecordKind::kTransferCaches);
     root->arena_page_map = Used(arena, RecordKind::kPageMap);
+    root->arena_profile = Used(arena, RecordKind::kProfile);
     root->class_map_bytes = &pages.class_map_.count_;
     root->class_map = &pages.class_map_.map_;
     root->records = &arena.chunks_;

@@ -137,6 +137,9 @@ struct StatRoot {
   StatAddress scavenge_ns;
   StatAddress memory_limit;
   StatAddress memory_limit_hard;
+
+  // ---- The heap profiler
+  StatAddress arena_profile;  // Bytes used by its tables.
 };
 static_assert(sizeof(StatRoot) % sizeof(uint64_t) == 0);
 

@@ -33,9 +33,10 @@ enum class RecordKind : unsigned char {
   kThreadCaches,
   kTransferCaches,
   kPageMap,
+  kProfile,  // The tables of the heap profiler.
   kOther,
 };
-inline constexpr size_t kRecordKinds = 5;
+inline constexpr size_t kRecordKinds = 6;
 
 class MetadataArena {
  public:

@@ -66,6 +66,17 @@ TEST_F(MemStatsTest, OneObject) {
   EXPECT_LT(system_.bytes(), stats.sys + kMaxSystemPageSize);
 }
 
+TEST_F(MemStatsTest, TablesOfTheProfiler) {
+  const MemStats before = Read();
+  EXPECT_EQ(before.buck_hash_sys, 0u);
+  ASSERT_NE(heap_->page_heap().AllocateRecord(1000, RecordKind::kProfile),
+            nullptr);
+  const MemStats stats = Read();
+  ExpectIdentities(stats);
+  EXPECT_EQ(stats.buck_hash_sys, 1024u);
+  EXPECT_EQ(stats.sys, stats.buck_hash_sys + stats.other_sys);
+}
+
 TEST_F(MemStatsTest, LargeBlocks) {
   Span* const span = heap_->page_heap().NewLargeSpan(Length(9), 1);
   ASSERT_NE(span, nullptr);

@@ -101,6 +101,19 @@ TEST_F(StatRootTest, SeesTheThreadsCacheSize) {
   EXPECT_EQ(root_.thread_cache_bytes, ThreadCache::kBlockSize);
 }
 
+TEST_F(StatRootTest, SeesTheTablesOfTheProfiler) {
+  EXPECT_NE(root_.arena_profile, nullptr);
+  world_.Malloc(1 << 20);
+  StatRoot root = root_;
+  const uint64_t bytes = 640;
+  root.arena_profile = &bytes;
+  Snapshot snapshot;
+  ASSERT_TRUE(ReadSnapshot(kThisProcess, root, &snapshot));
+  EXPECT_EQ(snapshot.stats.buck_hash_sys, 640u);
+  EXPECT_EQ(snapshot.stats.sys, world_.stats().sys);
+  EXPECT_EQ(snapshot.stats.other_sys + 640, world_.stats().other_sys);
+}
+
 TEST_F(StatRootTest, WithoutPatienceTakesWhatIsThere) {
   world_.Malloc(1 << 20);
   ASSERT_EQ(root_.page_record_words * sizeof(uint64_t), sizeof(PageHeapStats));

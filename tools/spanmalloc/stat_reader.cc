@@ -262,11 +262,13 @@ class Reader {
   }
 
   bool SumRecords(spanmalloc_memstats* stats) {
-    uint64_t spans, thread_caches, transfer_caches, page_map, class_map, all;
+    uint64_t spans, thread_caches, transfer_caches, page_map, profile;
+    uint64_t class_map, all;
     if (!ReadNumber(root_.arena_spans, &spans) ||
         !ReadNumber(root_.arena_thread_caches, &thread_caches) ||
         !ReadNumber(root_.arena_transfer_caches, &transfer_caches) ||
         !ReadNumber(root_.arena_page_map, &page_map) ||
+        !ReadNumber(root_.arena_profile, &profile) ||
         !ReadNumber(root_.class_map_bytes, &class_map) ||
         !ReadNumber(root_.arena_system_bytes, &all)) {
       return false;
@@ -277,9 +279,10 @@ class Reader {
     stats->mcache_inuse =
         std::min(stats->threads * root_.thread_cache_bytes, thread_caches) +
         transfer_caches;
+    stats->buck_hash_sys = profile;
     stats->metadata_sys = page_map + class_map;
-    stats->other_sys =
-        Minus(all, spans + thread_caches + transfer_caches + page_map);
+    stats->other_sys = Minus(
+        all, spans + thread_caches + transfer_caches + page_map + profile);
     stats->sys = stats->heap_sys + stats->mspan_sys + stats->mcache_sys +
                  stats->buck_hash_sys + stats->metadata_sys + stats->other_sys;
     return true;
