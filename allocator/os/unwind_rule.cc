@@ -102,6 +102,7 @@ bool UnwindRules::Enter(uintptr_t pc) {
   frame_index_ = object.frame_index;
   // `last` is the number of the functions.
   stamp_ = Combine(Combine(key, last), function);
+  index_segment_ = {};
   return true;
 }
 
@@ -115,13 +116,15 @@ UnwindRule UnwindRules::Find(uintptr_t pc, FrameRow* row, ByteRange* readable) {
   }
   UnwindRule rule(UnwindRule::Kind::kNoRow);
   const LoadedObject object = {object_, frame_index_};
-  const ByteRange index_range = ReadableSegment(object, frame_index_);
+  if (index_segment_.start == 0) {
+    index_segment_ = ReadableSegment(object, frame_index_);
+  }
   FrameIndex index;
   uintptr_t description;
-  if (ReadFrameIndex(index_range, frame_index_, &index) &&
-      FindFrameDescription(index_range, index, pc, &description)) {
-    *readable = index_range.Contains(description)
-                    ? index_range
+  if (ReadFrameIndex(index_segment_, frame_index_, &index) &&
+      FindFrameDescription(index_segment_, index, pc, &description)) {
+    *readable = index_segment_.Contains(description)
+                    ? index_segment_
                     : ReadableSegment(object, description);
     if (ReadFrameRow(*readable, description, pc, row)) {
       rule = UnwindRule::OfRow(*readable, *row);

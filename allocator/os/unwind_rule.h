@@ -105,6 +105,8 @@ class UnwindRules {
   ByteRange object_;
   uintptr_t frame_index_ = 0;
   uint64_t stamp_ = 0;
+  // The bytes around its index, if a rule has been looked for in them.
+  ByteRange index_segment_;
 };
 
 }  // namespace spanmalloc

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "tests/os/call_chain.h"
+#include "tests/support/guarded_pages.h"
 #include "tests/support/restricted_child.h"
 
 namespace spanmalloc {
@@ -350,25 +351,6 @@ TEST_F(StackTraceTest, ManyThreads) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(failures.load(), 0);
 }
-
-// Memory between two pages that nobody may touch.
-class GuardedPages {
- public:
-  explicit GuardedPages(size_t size, int protection = PROT_READ | PROT_WRITE)
-      : size_(size) {
-    void* const all = mmap(nullptr, size + 2 * kPage, PROT_NONE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    start_ = static_cast<char*>(all) + kPage;
-    if (mprotect(start_, size, protection) != 0) abort();
-  }
-  ~GuardedPages() { munmap(start_ - kPage, size_ + 2 * kPage); }
-  char* start() const { return start_; }
-  char* end() const { return start_ + size_; }
-
- private:
-  const size_t size_;
-  char* start_;
-};
 
 TEST_F(StackTraceTest, InACoroutine) {
   static ucontext_t main_context, coroutine;
