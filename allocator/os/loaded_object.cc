@@ -71,18 +71,16 @@ bool FindLoadedObject(uintptr_t address, LoadedObject* object) {
     Search search = {address, object};
     found = dl_iterate_phdr(&Visit, &search) != 0;
   }
-  if (!object->range.Contains(object->frame_index)) object->frame_index = 0;
   return found;
 }
 
 ByteRange ReadableSegment(const LoadedObject& object, uintptr_t address) {
-  if (!object.range.Contains(address)) return {};
   ReadableMemory memory;
   FileHeader file;
   if (!memory.Read(object.range.start, &file, sizeof(file)) ||
       memcmp(file.e_ident, ELFMAG, SELFMAG) != 0 ||
       file.e_phentsize != sizeof(ProgramHeader)) {
-    return object.range;
+    return object.range.Contains(address) ? object.range : ByteRange{};
   }
   uintptr_t load_address = 0;
   bool first = true;
@@ -98,13 +96,10 @@ ByteRange ReadableSegment(const LoadedObject& object, uintptr_t address) {
       first = false;
     }
     const uintptr_t start = load_address + header.p_vaddr;
-    if (address - start >= header.p_filesz) continue;
-    // A header that lies does not lead out of the object.
-    ByteRange segment = object.range;
-    if (start > segment.start) segment.start = start;
-    if (header.p_filesz < segment.end - start) {
-      segment.end = start + header.p_filesz;
+    if (address - start >= header.p_filesz || start + header.p_filesz < start) {
+      continue;
     }
+    const ByteRange segment = {start, start + header.p_filesz};
     return (header.p_flags & PF_R) != 0 ? segment : ByteRange{};
   }
   return {};

@@ -90,17 +90,18 @@ TEST(ReadableMemoryTest, ReadsBytesOverPages) {
 }
 
 TEST(ReadableMemoryTest, AnAnswerThatIsDeniedIsNo) {
-  EXPECT_EQ(InChild([] {
-              uintptr_t word = 1;
-              ReadableMemory known(&word);
-              if (!PageIsReadable(Address(&word))) return 1;
-              if (!Deny({SYS_rt_sigprocmask}, EPERM)) return kChildSkips;
-              if (PageIsReadable(Address(&word))) return 2;
-              uintptr_t read = 0;
-              if (!known.ReadWord(Address(&word), &read)) return 3;
-              return read == 1 ? 0 : 4;
-            }),
-            0);
+  const int status = InChild([] {
+    uintptr_t word = 1;
+    ReadableMemory known(&word);
+    if (!PageIsReadable(Address(&word))) return 1;
+    if (!Deny({SYS_rt_sigprocmask}, EPERM)) return kChildSkips;
+    if (PageIsReadable(Address(&word))) return 2;
+    uintptr_t read = 0;
+    if (!known.ReadWord(Address(&word), &read)) return 3;
+    return read == 1 ? 0 : 4;
+  });
+  if (status == kChildSkips) GTEST_SKIP() << "there are no filters";
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace

@@ -638,16 +638,17 @@ TEST_F(StackTraceTest, ObjectsThatComeAndGo) {
 }
 
 TEST_F(StackTraceTest, WhereTheQuestionIsDenied) {
-  EXPECT_EQ(InChild([] {
-              if (!Deny({SYS_rt_sigprocmask}, EPERM)) return kChildSkips;
-              CallChain chain;
-              chain.innermost = &CaptureInChain;
-              errno = EXDEV;
-              CallWithoutFramePointers(&chain);
-              if (errno != EXDEV) return 1;
-              return the_trace.count >= 1 ? 0 : 2;
-            }),
-            0);
+  const int status = InChild([] {
+    if (!Deny({SYS_rt_sigprocmask}, EPERM)) return kChildSkips;
+    CallChain chain;
+    chain.innermost = &CaptureInChain;
+    errno = EXDEV;
+    CallWithoutFramePointers(&chain);
+    if (errno != EXDEV) return 1;
+    return the_trace.count >= 1 ? 0 : 2;
+  });
+  if (status == kChildSkips) GTEST_SKIP() << "there are no filters";
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace
