@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "allocator/base/bits.h"
 #include "allocator/base/config.h"
@@ -63,6 +64,54 @@ int Visit(dl_phdr_info* info, size_t, void* data) {
   return found ? 1 : 0;
 }
 
+// The segments of the object whose file begins at some place in memory.
+class Segments {
+ public:
+  // False if there are no headers, or they are not those of the object that
+  // holds `member`. Else found() is what is readable around `address`.
+  bool Find(uintptr_t start, uintptr_t member, uintptr_t address);
+  ByteRange found() const { return found_; }
+
+ private:
+  ByteRange found_;
+};
+
+bool Segments::Find(uintptr_t start, uintptr_t member, uintptr_t address) {
+  ReadableMemory memory;
+  FileHeader file;
+  if (!memory.Read(start, &file, sizeof(file)) ||
+      memcmp(file.e_ident, ELFMAG, SELFMAG) != 0 ||
+      file.e_phentsize != sizeof(ProgramHeader)) {
+    return false;
+  }
+  uintptr_t load_address = 0;
+  bool first = true;
+  bool has_member = false;
+  for (size_t i = 0; i < file.e_phnum; ++i) {
+    ProgramHeader header;
+    if (!memory.Read(start + file.e_phoff + i * sizeof(header), &header,
+                     sizeof(header))) {
+      return false;
+    }
+    if (header.p_type != PT_LOAD) continue;
+    if (first) {
+      load_address = start - AlignDown(header.p_vaddr, kMinSystemPageSize);
+      first = false;
+    }
+    const uintptr_t begin = load_address + header.p_vaddr;
+    const uintptr_t end = begin + header.p_filesz;
+    if (end < begin) continue;
+    // Its page belongs to it.
+    const ByteRange pages = {AlignDown(begin, kMinSystemPageSize), end};
+    if (pages.Contains(member)) has_member = true;
+    const ByteRange segment = {begin, end};
+    if (segment.Contains(address) && (header.p_flags & PF_R) != 0) {
+      found_ = segment;
+    }
+  }
+  return has_member;
+}
+
 }  // namespace
 
 bool FindLoadedObject(uintptr_t address, LoadedObject* object) {
@@ -75,34 +124,14 @@ bool FindLoadedObject(uintptr_t address, LoadedObject* object) {
 }
 
 ByteRange ReadableSegment(const LoadedObject& object, uintptr_t address) {
-  ReadableMemory memory;
-  FileHeader file;
-  if (!memory.Read(object.range.start, &file, sizeof(file)) ||
-      memcmp(file.e_ident, ELFMAG, SELFMAG) != 0 ||
-      file.e_phentsize != sizeof(ProgramHeader)) {
-    return object.range.Contains(address) ? object.range : ByteRange{};
+  Segments segments;
+  if (segments.Find(object.range.start, object.range.start, address) ||
+      // Of a static program, glibc knows the code alone.
+      segments.Find(AlignDown(getauxval(AT_PHDR), kMinSystemPageSize),
+                    object.range.start, address)) {
+    return segments.found();
   }
-  uintptr_t load_address = 0;
-  bool first = true;
-  for (size_t i = 0; i < file.e_phnum; ++i) {
-    ProgramHeader header;
-    const uintptr_t at =
-        object.range.start + file.e_phoff + i * sizeof(ProgramHeader);
-    if (!memory.Read(at, &header, sizeof(header))) return {};
-    if (header.p_type != PT_LOAD) continue;
-    if (first) {
-      load_address =
-          object.range.start - AlignDown(header.p_vaddr, kMinSystemPageSize);
-      first = false;
-    }
-    const uintptr_t start = load_address + header.p_vaddr;
-    if (address - start >= header.p_filesz || start + header.p_filesz < start) {
-      continue;
-    }
-    const ByteRange segment = {start, start + header.p_filesz};
-    return (header.p_flags & PF_R) != 0 ? segment : ByteRange{};
-  }
-  return {};
+  return object.range.Contains(address) ? object.range : ByteRange{};
 }
 
 }  // namespace spanmalloc

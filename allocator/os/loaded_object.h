@@ -23,8 +23,8 @@
 namespace spanmalloc {
 
 struct LoadedObject {
-  // From its first segment to the last one, or at least to the code: where
-  // there are gaps between its segments, glibc says no more.
+  // From its first segment to the last one, or less but the code: where there
+  // are gaps between segments, or the program is static, glibc says no more.
   ByteRange range;
   uintptr_t frame_index = 0;  // Its .eh_frame_hdr, or 0.
 };
@@ -33,7 +33,7 @@ bool FindLoadedObject(uintptr_t address, LoadedObject* object);
 
 // The readable bytes around an address in the object: the part of its segment
 // that comes from the file. Empty if there are none. Where the object's own
-// headers are not at its start, they are taken to be all of its range.
+// headers are not found, its range counts as one segment.
 ByteRange ReadableSegment(const LoadedObject& object, uintptr_t address);
 
 }  // namespace spanmalloc

@@ -68,7 +68,8 @@ TEST(ByteReaderTest, SignedLeb) {
 }
 
 TEST(ByteReaderTest, ALebThatDoesNotEndIsAFailure) {
-  const std::vector<uint8_t> bytes(20, 0x80);
+  std::vector<uint8_t> bytes(20, 0x80);
+  bytes.back() = 0;
   ByteReader first(RangeOf(bytes));
   EXPECT_EQ(first.ReadUnsignedLeb(), 0u);
   EXPECT_TRUE(first.failed());

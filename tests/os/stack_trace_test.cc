@@ -264,6 +264,43 @@ TEST_F(StackTraceTest, ThroughAFault) {
             0);
 }
 
+#if defined(__x86_64__) || defined(__aarch64__)
+// A function that faults before it has done anything, behind one whose frame
+// is quite another.
+extern "C" void spanmalloc_test_fault();
+asm(R"(
+  .text
+  .cfi_startproc
+  .cfi_def_cfa_offset 4096
+  nop
+  .cfi_endproc
+spanmalloc_test_fault:
+  .cfi_startproc
+)"
+#if defined(__x86_64__)
+    "ud2\n"
+#else
+    ".inst 0\n"
+#endif
+    ".cfi_endproc\n");
+
+TEST_F(StackTraceTest, ThroughAFaultAtTheFirstInstruction) {
+  EXPECT_EQ(InChild([] {
+              InstallHandler(
+                  SIGILL,
+                  [](int) {
+                    Compare(&the_comparison);
+                    siglongjmp(the_way_out, 1);
+                  },
+                  0);
+              if (sigsetjmp(the_way_out, 1) == 0) spanmalloc_test_fault();
+              ExpectSame(the_comparison, 6);
+              return ::testing::Test::HasFailure() ? 1 : 0;
+            }),
+            0);
+}
+#endif
+
 TEST_F(StackTraceTest, FromASignalStack) {
   static char stack[256 << 10];
   stack_t before, now = {};
@@ -397,6 +434,7 @@ class MadeCode {
     reinterpret_cast<void (*)(void (*)(uintptr_t), uintptr_t)>(page_)(function,
                                                                       argument);
   }
+  const void* start() const { return page_; }
   bool Has(const void* address) const {
     return static_cast<const char*>(address) - static_cast<char*>(page_) <=
                static_cast<ptrdiff_t>(kPage) &&
@@ -437,6 +475,30 @@ const std::vector<uint8_t> kCodeWithFrame, kCodeWithGarbage;
 void CaptureInMadeCode(uintptr_t) {
   the_trace.count = CaptureStackTrace(the_trace.frames, kMost, 0);
 }
+
+#if defined(__x86_64__)
+// Handlers return to code of the C library's. That of some has no tables.
+TEST_F(StackTraceTest, ASignalFrameWithoutTables) {
+  static const MadeCode restorer(
+      {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05});
+  struct {
+    void (*handler)(int);
+    unsigned long flags;
+    const void* restorer;
+    uint64_t mask;
+  } const action = {[](int) { CaptureInMadeCode(0); }, 0x04000000,
+                    restorer.start(), 0};
+  ASSERT_EQ(syscall(SYS_rt_sigaction, SIGUSR1, &action, nullptr, 8), 0);
+  static void* here[kMost];
+  const size_t count = CaptureStackTrace(here, kMost, 0);
+  ASSERT_EQ(raise(SIGUSR1), 0);
+  // The handler, the restorer, raise and what it calls, and then as here.
+  ASSERT_GE(the_trace.count, count + 3);
+  EXPECT_EQ(memcmp(the_trace.frames + the_trace.count - count, here,
+                   count * sizeof(void*)),
+            0);
+}
+#endif
 
 TEST_F(StackTraceTest, ThroughCodeWithoutTables) {
   static void* here[kMost];
