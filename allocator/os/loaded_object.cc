@@ -5,6 +5,9 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include <cstddef>
+
+#include "allocator/base/annotations.h"
 #include "allocator/base/bits.h"
 #include "allocator/base/config.h"
 #include "allocator/os/readable_memory.h"
@@ -64,52 +67,64 @@ int Visit(dl_phdr_info* info, size_t, void* data) {
   return found ? 1 : 0;
 }
 
-// The segments of the object whose file begins at some place in memory.
-class Segments {
+// The program headers of the object whose file begins at some place in memory.
+class Headers {
  public:
-  // False if there are no headers, or they are not those of the object that
-  // holds `member`. Else found() is what is readable around `address`.
-  bool Find(uintptr_t start, uintptr_t member, uintptr_t address);
-  ByteRange found() const { return found_; }
+  // False if there are none, or they are not those of the object that holds
+  // `member`.
+  bool Open(uintptr_t start, uintptr_t member);
+  bool Open(const LoadedObject& object) {
+    return Open(object.range.start, object.range.start) ||
+           // Of a static program, glibc knows the code alone.
+           Open(AlignDown(getauxval(AT_PHDR), kMinSystemPageSize),
+                object.range.start);
+  }
+
+  size_t count() const { return file_.e_phnum; }
+  // Empty if the header can't be read. What comes from the file.
+  ByteRange Read(size_t i, ProgramHeader* header);
 
  private:
-  ByteRange found_;
+  ReadableMemory memory_;
+  FileHeader file_;
+  uintptr_t start_ = 0;
+  uintptr_t load_address_ = 0;
 };
 
-bool Segments::Find(uintptr_t start, uintptr_t member, uintptr_t address) {
-  ReadableMemory memory;
-  FileHeader file;
-  if (!memory.Read(start, &file, sizeof(file)) ||
-      memcmp(file.e_ident, ELFMAG, SELFMAG) != 0 ||
-      file.e_phentsize != sizeof(ProgramHeader)) {
+ByteRange Headers::Read(size_t i, ProgramHeader* header) {
+  if (!memory_.Read(start_ + file_.e_phoff + i * sizeof(*header), header,
+                    sizeof(*header))) {
+    *header = ProgramHeader();
+    return {};
+  }
+  const uintptr_t start = load_address_ + header->p_vaddr;
+  const uintptr_t end = start + header->p_filesz;
+  return end < start ? ByteRange{} : ByteRange{start, end};
+}
+
+bool Headers::Open(uintptr_t start, uintptr_t member) {
+  if (!memory_.Read(start, &file_, sizeof(file_)) ||
+      memcmp(file_.e_ident, ELFMAG, SELFMAG) != 0 ||
+      file_.e_phentsize != sizeof(ProgramHeader)) {
     return false;
   }
-  uintptr_t load_address = 0;
-  bool first = true;
-  bool has_member = false;
-  for (size_t i = 0; i < file.e_phnum; ++i) {
+  start_ = start;
+  load_address_ = 0;
+  bool is_first = true;
+  for (size_t i = 0; i < count(); ++i) {
     ProgramHeader header;
-    if (!memory.Read(start + file.e_phoff + i * sizeof(header), &header,
-                     sizeof(header))) {
-      return false;
-    }
+    Read(i, &header);
     if (header.p_type != PT_LOAD) continue;
-    if (first) {
-      load_address = start - AlignDown(header.p_vaddr, kMinSystemPageSize);
-      first = false;
+    if (is_first) {
+      load_address_ = start - AlignDown(header.p_vaddr, kMinSystemPageSize);
+      is_first = false;
     }
-    const uintptr_t begin = load_address + header.p_vaddr;
-    const uintptr_t end = begin + header.p_filesz;
-    if (end < begin) continue;
-    // Its page belongs to it.
-    const ByteRange pages = {AlignDown(begin, kMinSystemPageSize), end};
-    if (pages.Contains(member)) has_member = true;
-    const ByteRange segment = {begin, end};
-    if (segment.Contains(address) && (header.p_flags & PF_R) != 0) {
-      found_ = segment;
-    }
+    ByteRange segment = Read(i, &header);
+    // All of its first page belongs to it.
+    segment.start = AlignDown(segment.start, kMinSystemPageSize);
+    if (segment.Contains(member)) return true;
   }
-  return has_member;
+  return false;
 }
 
 }  // namespace
@@ -117,21 +132,61 @@ bool Segments::Find(uintptr_t start, uintptr_t member, uintptr_t address) {
 bool FindLoadedObject(uintptr_t address, LoadedObject* object) {
   bool found;
   if (!AskLinker(address, object, &found)) {
+    // A signal handler that interrupts the question does not ask: it might wait
+    // for the lock that its own thread is taking.
+    static SPANMALLOC_THREAD_LOCAL bool asking = false;
+    if (asking) return false;
+    asking = true;
     Search search = {address, object};
     found = dl_iterate_phdr(&Visit, &search) != 0;
+    asking = false;
   }
   return found;
 }
 
 ByteRange ReadableSegment(const LoadedObject& object, uintptr_t address) {
-  Segments segments;
-  if (segments.Find(object.range.start, object.range.start, address) ||
-      // Of a static program, glibc knows the code alone.
-      segments.Find(AlignDown(getauxval(AT_PHDR), kMinSystemPageSize),
-                    object.range.start, address)) {
-    return segments.found();
+  Headers headers;
+  if (!headers.Open(object)) {
+    return object.range.Contains(address) ? object.range : ByteRange{};
   }
-  return object.range.Contains(address) ? object.range : ByteRange{};
+  for (size_t i = 0; i < headers.count(); ++i) {
+    ProgramHeader header;
+    const ByteRange segment = headers.Read(i, &header);
+    if (header.p_type == PT_LOAD && (header.p_flags & PF_R) != 0 &&
+        segment.Contains(address)) {
+      return segment;
+    }
+  }
+  return {};
+}
+
+uintptr_t FindBuildId(const LoadedObject& object) {
+  Headers headers;
+  if (!headers.Open(object)) return 0;
+  ReadableMemory memory;
+  for (size_t i = 0; i < headers.count(); ++i) {
+    ProgramHeader header;
+    ByteRange notes = headers.Read(i, &header);
+    if (header.p_type != PT_NOTE) continue;
+    while (notes.start < notes.end) {
+      struct {
+        uint32_t name_size, size, type;
+        char name[4];
+        char id[kBuildIdSize];
+      } note;
+      if (!notes.Contains(notes.start, sizeof(note)) ||
+          !memory.Read(notes.start, &note, sizeof(note))) {
+        break;
+      }
+      if (note.type == NT_GNU_BUILD_ID && note.size >= kBuildIdSize &&
+          note.name_size == 4 && memcmp(note.name, "GNU", 4) == 0) {
+        return notes.start + offsetof(decltype(note), id);
+      }
+      notes.start += 3 * sizeof(uint32_t) + AlignUp(note.name_size, 4) +
+                     AlignUp(note.size, header.p_align == 8 ? 8 : 4);
+    }
+  }
+  return 0;
 }
 
 }  // namespace spanmalloc

@@ -16,6 +16,7 @@
 #ifndef SPANMALLOC_ALLOCATOR_OS_LOADED_OBJECT_H_
 #define SPANMALLOC_ALLOCATOR_OS_LOADED_OBJECT_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "allocator/os/byte_reader.h"
@@ -35,6 +36,11 @@ bool FindLoadedObject(uintptr_t address, LoadedObject* object);
 // that comes from the file. Empty if there are none. Where the object's own
 // headers are not found, its range counts as one segment.
 ByteRange ReadableSegment(const LoadedObject& object, uintptr_t address);
+
+// Where the first bytes of the object's build ID are, or 0: the linker's hash
+// of its contents, which few objects are without.
+inline constexpr size_t kBuildIdSize = 8;
+uintptr_t FindBuildId(const LoadedObject& object);
 
 }  // namespace spanmalloc
 

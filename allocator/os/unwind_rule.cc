@@ -15,22 +15,37 @@ constexpr size_t kMostObjects = 64;
 // From stamp and address to UnwindRule::bits().
 SPANMALLOC_CONSTINIT LossyCache<kMostRules> the_rules;
 
-// From an object to the last entry of its index: an address inside the object
-// that has been seen to be readable.
+// From an object to addresses inside that have been seen to be readable.
 SPANMALLOC_CONSTINIT LossyCache<kMostObjects> the_objects;
 
 uint64_t Combine(uint64_t a, uint64_t b) { return MixBits(a ^ MixBits(b)); }
 
-// The last entry of the index of an object, or 0.
-uintptr_t FindLastFunction(const LoadedObject& object, uint64_t key) {
-  const uint64_t known = the_objects.Find(key);
-  if (known != 0) return known;
+// Two places in an object, eight bytes each, that tell it from others.
+struct Marks {
+  uintptr_t last_function;
+  uintptr_t build_id;  // The same again if there is none.
+};
+
+bool FindMarks(const LoadedObject& object, uint64_t key, Marks* marks) {
+  const uint64_t second_key = MixBits(key);
+  marks->last_function = the_objects.Find(key);
+  marks->build_id = the_objects.Find(second_key);
+  if (marks->last_function != 0 && marks->build_id != 0) return true;
   const ByteRange readable = ReadableSegment(object, object.frame_index);
   FrameIndex index;
-  if (!ReadFrameIndex(readable, object.frame_index, &index)) return 0;
-  const uintptr_t last = index.table + (index.count - 1) * sizeof(uint64_t);
-  the_objects.Insert(key, last);
-  return last;
+  if (!ReadFrameIndex(readable, object.frame_index, &index)) return false;
+  marks->last_function = index.table + (index.count - 1) * sizeof(uint64_t);
+  const uintptr_t build_id = FindBuildId(object);
+  marks->build_id = build_id != 0 ? build_id : marks->last_function;
+  the_objects.Insert(key, marks->last_function);
+  the_objects.Insert(second_key, marks->build_id);
+  return true;
+}
+
+uint64_t Load(uintptr_t address) {
+  uint64_t word;
+  memcpy(&word, reinterpret_cast<const void*>(address), sizeof(word));
+  return word;
 }
 
 // The number of words below the CFA, if it has kSlotBits.
@@ -94,14 +109,13 @@ bool UnwindRules::Enter(uintptr_t pc) {
   if (!FindLoadedObject(pc, &object) || object.frame_index == 0) return false;
   const uint64_t key = Combine(Combine(object.range.start, object.range.end),
                                object.frame_index);
-  const uintptr_t last = FindLastFunction(object, key);
-  if (last == 0) return false;
-  uint64_t function;
-  memcpy(&function, reinterpret_cast<const void*>(last), sizeof(function));
+  Marks marks;
+  if (!FindMarks(object, key, &marks)) return false;
   object_ = object.range;
   frame_index_ = object.frame_index;
-  // `last` is the number of the functions.
-  stamp_ = Combine(Combine(key, last), function);
+  // The place of the last function is the number of the functions.
+  stamp_ = Combine(Combine(key, marks.last_function),
+                   Combine(Load(marks.last_function), Load(marks.build_id)));
   index_segment_ = {};
   return true;
 }

@@ -11,12 +11,10 @@
 // What is remembered must not outlive its object: another may be loaded at the
 // same addresses. So an object has a stamp, and is asked for at every turn of a
 // walk from one object to another. The stamp is made of the object's extent,
-// the place of its tables, the number of its functions, and the last of them:
-// where it starts and where its description is. To be taken for each other, two
-// objects have to agree in the sum of the sizes of all functions and of all
-// descriptions; in practice that is one object, loaded again. A rule that were
-// wrong nevertheless would give a wrong frame, and no more: what it is applied
-// to is checked.
+// the place of its tables, the number of its functions, where the last of them
+// starts and is described, and the build ID. An object without one is taken for
+// another only if all sizes add up to the same; a rule that is wrong then gives
+// a wrong frame, and no more: what it is applied to is checked.
 //
 // Concurrency: any thread and signal handler, without a lock (but see
 //              loaded_object.h).

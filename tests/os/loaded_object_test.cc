@@ -63,6 +63,17 @@ TEST(LoadedObjectTest, Segments) {
   EXPECT_FALSE(ReadableSegment(object, other).Contains(other));
 }
 
+TEST(LoadedObjectTest, BuildIds) {
+  LoadedObject library;
+  ASSERT_TRUE(FindLoadedObject(reinterpret_cast<uintptr_t>(&qsort), &library));
+  const uintptr_t id = FindBuildId(library);
+  if (id == 0) GTEST_SKIP() << "the C library has no build ID";
+  EXPECT_TRUE(library.range.Contains(id, kBuildIdSize));
+  // Its header is before it: type, and name.
+  EXPECT_EQ(*reinterpret_cast<const uint32_t*>(id - 8), 3u);
+  EXPECT_STREQ(reinterpret_cast<const char*>(id - 4), "GNU");
+}
+
 TEST(LoadedObjectTest, WithoutHeadersASegmentIsTheObject) {
   const GuardedPages pages(kMaxSystemPageSize);
   const LoadedObject object = {{Address(pages.start()), Address(pages.end())},

@@ -323,7 +323,7 @@ TEST_F(StackTraceTest, NestedSignals) {
 
 // A walk interrupted at any point by another one, and both right.
 TEST_F(StackTraceTest, AWalkThatInterruptsAWalk) {
-  static std::atomic<size_t> interruptions;
+  static std::atomic<size_t> interruptions, rounds;
   static std::atomic<bool> stop;
   static Trace inner;
   interruptions = 0;
@@ -337,14 +337,17 @@ TEST_F(StackTraceTest, AWalkThatInterruptsAWalk) {
       0);
   const pthread_t self = pthread_self();
   std::thread sender([self] {
-    while (!stop.load()) {
+    // The walk that is interrupted gets on, however slow it is.
+    for (size_t seen = 0; !stop.load(); std::this_thread::yield()) {
+      if (rounds.load() == seen) continue;
+      seen = rounds.load();
       pthread_kill(self, SIGUSR1);
-      std::this_thread::yield();
     }
   });
   Trace first, again;
   bool equal = true;
   do {
+    rounds.fetch_add(1);
     for (Trace* trace : {&first, &again}) {
       CallChain chain;
       chain.innermost = &CaptureInChain;
