@@ -32,7 +32,6 @@ struct ByteRange {
 // is the address of the pointer (DW_EH_PE_...).
 inline constexpr uint8_t kPointerFormat = 0x0f;
 inline constexpr uint8_t kPointerBase = 0x70;
-inline constexpr uint8_t kPointerToFrames = 0x1b;  // Relative to itself, int32.
 inline constexpr uint8_t kPointerIndirect = 0x80;
 inline constexpr uint8_t kPointerOmitted = 0xff;
 

@@ -185,20 +185,17 @@ inline bool EndsInCall(const uint8_t (&code)[kLongestCall]) {
   if (code[2] == 0xe8) return true;  // call rel32
   // ff /2: call through a register or memory, of 2 to 7 bytes.
   for (size_t size = 2; size <= kLongestCall; ++size) {
-    if (code[kLongestCall - size] != 0xff) continue;
-    const uint8_t mode = code[kLongestCall - size + 1];
-    if ((mode & 0x38) != 0x10) continue;
-    const unsigned format = mode >> 6;
-    const bool has_index = format != 3 && (mode & 7) == 4;
+    const uint8_t* const call = code + kLongestCall - size;
+    const unsigned format = call[1] >> 6, operation = call[1] >> 3 & 7,
+                   base = call[1] & 7;
+    if (call[0] != 0xff || operation != 2) continue;
+    const bool has_index = format != 3 && base == 4;
+    if (has_index && size == 2) continue;
+    const bool has_no_base =
+        format == 0 && (has_index ? call[2] & 7 : base) == 5;
     size_t expected = 2 + has_index;
     if (format == 1) expected += 1;
-    if (format == 2 || (format == 0 && (mode & 7) == 5)) expected += 4;
-    if (format == 0 && has_index &&
-        (code[kLongestCall - size + 2 < kLongestCall ? kLongestCall - size + 2
-                                                     : 0] &
-         7) == 5) {
-      expected += 4;
-    }
+    if (format == 2 || has_no_base) expected += 4;
     if (size == expected) return true;
   }
   return false;

@@ -82,7 +82,7 @@ TEST(ByteReaderTest, Pointers) {
   const std::vector<uint8_t> bytes = {0xfc, 0xff, 0xff, 0xff, 0xfe, 0xff, 5, 0};
   const uintptr_t start = RangeOf(bytes).start;
   ByteReader reader(RangeOf(bytes));
-  EXPECT_EQ(reader.ReadPointer(kPointerToFrames), start - 4);
+  EXPECT_EQ(reader.ReadPointer(0x1b), start - 4);
   EXPECT_EQ(reader.ReadFormatted(0x0a), static_cast<uint64_t>(-2));
   EXPECT_EQ(reader.ReadPointer(0x02), 5u);
   EXPECT_FALSE(reader.failed());

@@ -484,22 +484,32 @@ void CaptureInMadeCode(uintptr_t) {
 TEST_F(StackTraceTest, ASignalFrameWithoutTables) {
   static const MadeCode restorer(
       {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05});
-  struct {
-    void (*handler)(int);
-    unsigned long flags;
-    const void* restorer;
-    uint64_t mask;
-  } const action = {[](int) { CaptureInMadeCode(0); }, 0x04000000,
-                    restorer.start(), 0};
-  ASSERT_EQ(syscall(SYS_rt_sigaction, SIGUSR1, &action, nullptr, 8), 0);
-  static void* here[kMost];
-  const size_t count = CaptureStackTrace(here, kMost, 0);
-  ASSERT_EQ(raise(SIGUSR1), 0);
-  // The handler, the restorer, raise and what it calls, and then as here.
-  ASSERT_GE(the_trace.count, count + 3);
-  EXPECT_EQ(memcmp(the_trace.frames + the_trace.count - count, here,
-                   count * sizeof(void*)),
-            0);
+  const auto handler = [](int) { CaptureInMadeCode(0); };
+  Trace traces[2];
+  for (Trace& trace : traces) {
+    if (&trace == traces) {
+      InstallHandler(SIGUSR1, handler, 0);
+    } else {
+      constexpr unsigned long kHasRestorer = 0x04000000;
+      const struct {
+        void (*handler)(int);
+        unsigned long flags;
+        const void* restorer;
+        uint64_t mask;
+      } action = {handler, kHasRestorer, restorer.start(), 0};
+      ASSERT_EQ(syscall(SYS_rt_sigaction, SIGUSR1, &action, nullptr, 8), 0);
+    }
+    ASSERT_EQ(raise(SIGUSR1), 0);
+    trace = the_trace;
+  }
+  ASSERT_EQ(traces[1].count, traces[0].count);
+  size_t different = 0;
+  for (size_t i = 0; i < traces[0].count; ++i) {
+    if (traces[0].frames[i] == traces[1].frames[i]) continue;
+    EXPECT_EQ(traces[1].frames[i], restorer.start());
+    ++different;
+  }
+  EXPECT_EQ(different, 1u);
 }
 #endif
 
@@ -671,6 +681,9 @@ TEST_F(StackTraceTest, TablesThatLie) {
 // What was remembered of an object is not used for what comes to be where it
 // was.
 TEST_F(StackTraceTest, ObjectsThatComeAndGo) {
+#ifndef DLFO_EH_SEGMENT_TYPE
+  GTEST_SKIP() << "objects of other namespaces are not found";
+#endif
   using Sort = decltype(&qsort);
   for (int i = 0; i < 4; ++i) {
     // A second C library: one that is not loaded yet.
