@@ -21,7 +21,7 @@
 // Concurrency: any thread and signal handler, also one that interrupts this.
 //              No lock but what loaded_object.h says.
 // Cost:        16 frames whose rules are known take well under a microsecond, a
-//              frame whose rule is not known one or two (unwind_rule.h). 600
+//              frame whose rule is not known one more (unwind_rule.h). 600
 //              bytes of stack where all is known, else up to 1.7 KiB.
 // Failure:     the walk ends early: what is not readable or not plausible is
 //              not followed. It may be wrong where tables or code lie. errno is

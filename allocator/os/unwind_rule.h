@@ -19,8 +19,9 @@
 // Concurrency: any thread and signal handler, without a lock (but see
 //              loaded_object.h).
 // Cost:        a known address: two lines of memory at most, and a question to
-//              the linker where the object is a new one. A new address: a
-//              microsecond or two. 66 KiB of memory, as far as it is used.
+//              the linker where the object is a new one. A new address:
+//              half a microsecond, or more where the tables are not in memory.
+//              66 KiB of memory, as far as it is used.
 #ifndef SPANMALLOC_ALLOCATOR_OS_UNWIND_RULE_H_
 #define SPANMALLOC_ALLOCATOR_OS_UNWIND_RULE_H_
 

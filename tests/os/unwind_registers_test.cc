@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -26,7 +27,7 @@ TEST(UnwindRegistersTest, Columns) {
 bool IsCall(const std::vector<uint8_t>& bytes, uint8_t before = 0x90) {
   uint8_t code[kLongestCall];
   memset(code, before, sizeof(code));
-  memcpy(code + sizeof(code) - bytes.size(), bytes.data(), bytes.size());
+  std::copy(bytes.begin(), bytes.end(), code + sizeof(code) - bytes.size());
   return EndsInCall(code);
 }
 
