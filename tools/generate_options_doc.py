@@ -21,6 +21,7 @@ TYPES = {
     "kBytes": "bytes",
     "kCgroup": "bytes",
     "kDuration": "duration",
+    "kNumber": "number",
     "kFlag": "flag",
 }
 STRING = r'"(?:[^"\\]|\\.)*"'

@@ -61,17 +61,25 @@ SPANMALLOC_ALWAYS_INLINE size_t Allocator::SpanTagOf(const void* p) const {
              : 0;
 }
 
-// The tag of the object that starts at p; 0 if p is in no small span. Aborts if
-// it is, but no object starts there.
-SPANMALLOC_ALWAYS_INLINE size_t Allocator::TagOf(const char* what,
-                                                 const void* p) const {
-  const size_t tag = SpanTagOf(p);
-  if (tag == 0) return 0;
-  const SizeClass& info = kSizeClasses[ClassOfTag(tag)];
+// The object that starts at p, or in which a sample does; without a tag if p is
+// in no small span. Aborts if it is, but nothing starts there.
+SPANMALLOC_ALWAYS_INLINE Allocator::Object Allocator::ObjectOf(
+    const char* what, const void* p) const {
+  Object object = {SpanTagOf(p), const_cast<void*>(p), false};
+  if (object.tag == 0) return object;
+  const SizeClass& info = kSizeClasses[ClassOfTag(object.tag)];
   const uint32_t offset = OffsetInSpan(p);
-  if (SPANMALLOC_LIKELY(info.StartsObject(offset))) return tag;
-  if (!info.StartsGuest(offset)) ReportInvalidPointer(what, p);
-  return TagOfClass(info.guest);
+  if (SPANMALLOC_LIKELY(info.StartsObject(offset))) return object;
+  if (info.StartsGuest(offset)) {
+    object.tag = TagOfClass(info.guest);
+    return object;
+  }
+  object.sampled = true;
+  const uint32_t start = info.ObjectIndex(offset) * info.stride;
+  object.start = static_cast<char*>(object.start) - (offset - start);
+  SampledObject sample;
+  if (!profiler_.Find(p, &sample)) ReportInvalidPointer(what, p);
+  return object;
 }
 
 // ---- Allocation
@@ -116,8 +124,7 @@ void* Allocator::AllocateObject(size_t tag) {
       p = registry_.AllocateDirect(ClassOfTag(tag));
     }
     if (p != nullptr) {
-      LookAtPeak();
-      scavenger_.AfterSlowPath();
+      AfterAllocation();
       return p;
     }
     if (!Reclaim()) {
@@ -137,28 +144,28 @@ void* Allocator::AllocateLarge(size_t alignment, size_t size,
   for (;;) {
     Span* const span = central_.page_heap().NewLargeSpan(n, alignment, dirty);
     if (span != nullptr) {
-      LookAtPeak();
-      scavenger_.AfterSlowPath();
+      AfterAllocation();
       return span->start();
     }
     if (!Reclaim()) return nullptr;
   }
 }
 
-// The thread has allocated so much that it looks up for a moment.
-void Allocator::LookUp() {
-  current_thread.countdown.Set(AllocationCountdown::kMost);
-}
-
 void* Allocator::AllocateSlow(size_t size) {
   Mutex::AssertNoneHeld();
   if (SPANMALLOC_UNLIKELY(current_thread.countdown.is_over())) {
-    LookUp();
+    if (LookAt(size)) return AllocateSampled(1, size);
+    // Nothing has been tried yet.
     if (size <= kMaxSmallSize) {
       void* const p = current_thread.cache->Pop(class_of_size.TagFor(size));
       if (p != nullptr) return p;
     }
   }
+  return AllocateUnsampled(size);
+}
+
+// REQUIRES: if the size is small, an attempt is under way.
+void* Allocator::AllocateUnsampled(size_t size) {
   if (size <= kMaxSmallSize) {
     // May change what size has which class.
     if (current_thread_state != ThreadState::kActive) Configure();
@@ -175,6 +182,13 @@ void* Allocator::AllocateAligned(size_t alignment, size_t size) {
   if (SPANMALLOC_UNLIKELY(current_thread_state != ThreadState::kActive)) {
     Configure();
   }
+  if (!current_thread.countdown.Take(size) && LookAt(size)) {
+    return AllocateSampled(alignment, size);
+  }
+  return AllocateAlignedUnsampled(alignment, size);
+}
+
+void* Allocator::AllocateAlignedUnsampled(size_t alignment, size_t size) {
   if (const size_t tag = AlignedTag(alignment, size)) {
     void* const p = current_thread.cache->Pop(tag);
     return p != nullptr ? p : AllocateObject(tag);
@@ -187,10 +201,19 @@ void* Allocator::AllocateZeroedSlow(size_t size) {
     void* const p = AllocateSlow(size);
     return p == nullptr ? nullptr : memset(p, 0, size);
   }
+  const bool sampled = current_thread.countdown.is_over() && LookAt(size);
   DirtyPages dirty;
   void* const p = AllocateLarge(kPageSize, size, &dirty);
-  if (p != nullptr) central_.page_heap().Clear(LargeLength(size), dirty);
+  if (p == nullptr) return nullptr;
+  central_.page_heap().Clear(LargeLength(size), dirty);
+  if (SPANMALLOC_UNLIKELY(sampled)) NoteSampledLarge(p, size);
   return p;
+}
+
+void Allocator::AfterAllocation() {
+  LookAtPeak();
+  if (SPANMALLOC_UNLIKELY(profiler_.interval() != 0)) NoteGrowth();
+  scavenger_.AfterSlowPath();
 }
 
 void Allocator::LookAtPeak() {
@@ -229,9 +252,16 @@ void Allocator::FreeSlow(void* p) {
   if (p == nullptr) return;
   const int saved_errno = errno;
   Mutex::AssertNoneHeld();
-  if (const size_t tag = TagOf("free", p)) {
-    FreeObject(tag, p);
+  if (const Object object = ObjectOf("free", p); object.tag != 0) {
+    if (SPANMALLOC_UNLIKELY(object.sampled) && !profiler_.RecordFree(p)) {
+      ReportInvalidPointer("free", p);
+    }
+    FreeObject(object.tag, object.start);
+  } else if (guarded_.Owns(p)) {
+    profiler_.RecordFree(p);
+    guarded_.Free(p);
   } else {
+    profiler_.RecordFree(p);
     scavenger_.BeforeFree(p);
     if (!central_.page_heap().DeleteLargeSpan(reinterpret_cast<uintptr_t>(p))) {
       ReportInvalidPointer("free", p);
@@ -250,7 +280,10 @@ void Allocator::FreeSizedSlow(void* p, size_t size, size_t alignment) {
       return;
     }
   }
-  const size_t real_size = UsableSize(p);
+  SampledObject sample;
+  const size_t real_size = profiler_.Find(p, &sample) && IsPowerOfTwo(alignment)
+                               ? GoodSize(alignment, sample.requested_bytes)
+                               : UsableSize(p);
   if (SPANMALLOC_UNLIKELY(!IsPowerOfTwo(alignment) ||
                           (GoodSize(alignment, size) != real_size &&
                            UnconfiguredSize(alignment, size) != real_size))) {
@@ -264,9 +297,17 @@ void Allocator::FreeSizedSlow(void* p, size_t size, size_t alignment) {
 // A block always has the class of the size that was last asked for, so that a
 // sized free can be checked.
 void* Allocator::Reallocate(void* p, size_t size) {
-  if (const size_t tag = TagOf("realloc", p)) {
-    if (size <= kMaxSmallSize && class_of_size.TagFor(size) == tag) return p;
-    return Relocate(p, kSizeClasses[ClassOfTag(tag)].size, size);
+  if (const Object object = ObjectOf("realloc", p); object.tag != 0) {
+    if (SPANMALLOC_UNLIKELY(object.sampled)) {
+      return Relocate(p, UsableSize(p), size);
+    }
+    if (size <= kMaxSmallSize && class_of_size.TagFor(size) == object.tag) {
+      return p;
+    }
+    return Relocate(p, kSizeClasses[ClassOfTag(object.tag)].size, size);
+  }
+  if (guarded_.Owns(p)) {
+    return Relocate(p, guarded_.SizeOf(p, "realloc"), size);
   }
   Span* const span =
       central_.page_heap().FindLargeSpan(reinterpret_cast<uintptr_t>(p));
@@ -279,11 +320,15 @@ void* Allocator::ReallocateLarge(Span* span, size_t size) {
   if (size > kMaxSize) return nullptr;
   PageHeap& page_heap = central_.page_heap();
   const Length n = LargeLength(size);
-  if (n == span->length() || page_heap.ResizeLargeSpan(span, n)) {
+  if (n == span->length()) return span->start();
+  void* const before = span->start();
+  if (page_heap.ResizeLargeSpan(span, n)) {
+    NoteReallocated(before, before, size);
     scavenger_.AfterSlowPath();
-    return span->start();
+    return before;
   }
   if (Span* const moved = page_heap.MoveLargeSpan(span, n)) {
+    NoteReallocated(before, moved->start(), size);
     return moved->start();
   }
   return Relocate(span->start(), span->length().bytes(), size);
@@ -304,9 +349,13 @@ void* Allocator::Relocate(void* p, size_t old_size, size_t size) {
 // ---- Queries
 
 size_t Allocator::UsableSize(const void* p) const {
-  if (const size_t tag = TagOf("malloc_usable_size", p)) {
-    return kSizeClasses[ClassOfTag(tag)].size;
+  if (const Object object = ObjectOf("malloc_usable_size", p);
+      object.tag != 0) {
+    const char* const end = static_cast<char*>(object.start) +
+                            kSizeClasses[ClassOfTag(object.tag)].size;
+    return static_cast<size_t>(end - static_cast<const char*>(p));
   }
+  if (guarded_.Owns(p)) return guarded_.SizeOf(p);
   const Span* const span =
       central_.page_heap().FindLargeSpan(reinterpret_cast<uintptr_t>(p));
   if (span == nullptr) ReportInvalidPointer("malloc_usable_size", p);
@@ -322,7 +371,8 @@ size_t Allocator::GoodSize(size_t alignment, size_t size) const {
 
 bool Allocator::Owns(const void* p) const {
   return central_.page_heap().pagemap().HugePageOf(
-             reinterpret_cast<uintptr_t>(p)) != nullptr;
+             reinterpret_cast<uintptr_t>(p)) != nullptr ||
+         guarded_.Owns(p);
 }
 
 void Allocator::FlushThreadCache() {

@@ -27,6 +27,9 @@
 #include "allocator/observe/mem_stats.h"
 #include "allocator/observe/stat_layout.h"
 #include "allocator/observe/stat_root.h"
+#include "allocator/os/stack_trace.h"
+#include "allocator/profile/guarded_heap.h"
+#include "allocator/profile/heap_profiler.h"
 #include "allocator/scavenge/scavenger.h"
 #include "allocator/thread/thread_cache.h"
 #include "allocator/thread/thread_registry.h"
@@ -38,7 +41,9 @@ class Allocator {
   constexpr explicit Allocator(const SystemMemory* system)
       : central_(system),
         registry_(&central_, OnThreadExit),
-        scavenger_(&central_, &registry_) {}
+        scavenger_(&central_, &registry_),
+        profiler_(&central_.page_heap().arena()),
+        guarded_(system, CaptureStackTrace) {}
 
   // ---- Hot paths: what the thread's cache can do by itself.
 
@@ -83,6 +88,8 @@ class Allocator {
   void FlushThreadCache();
 
   Scavenger& scavenger() { return scavenger_; }
+  HeapProfiler& profiler() { return profiler_; }
+  GuardedHeap& guarded() { return guarded_; }
 
   MemStats ReadStats() {
     return ReadMemStats(central_, registry_, scavenger_.stats(), &peak_);
@@ -110,10 +117,13 @@ class Allocator {
   static size_t AlignedTag(size_t alignment, size_t size);
 
   void Configure();
-  static void LookUp();
+  void ConfigureProfiler();
   ThreadCache* CacheOfThread();
   void* AllocateLarger(size_t* tag);
   void* AllocateObject(size_t tag);
+  void* AllocateUnsampled(size_t size);
+  void* AllocateAlignedUnsampled(size_t alignment, size_t size);
+  void AfterAllocation();
   void* AllocateLarge(size_t alignment, size_t size,
                       DirtyPages* dirty = nullptr);
   void* ReallocateLarge(Span* span, size_t size);
@@ -122,13 +132,29 @@ class Allocator {
   bool Reclaim();
   void LookAtPeak();
   size_t SpanTagOf(const void* p) const;
-  size_t TagOf(const char* what, const void* p) const;
+  // The object that p lies in, of which it is the start or a sample's.
+  struct Object {
+    size_t tag;  // 0: p is in no small span.
+    void* start;
+    bool sampled;
+  };
+  Object ObjectOf(const char* what, const void* p) const;
+
+  // ---- sampled_blocks.cc
+
+  bool LookAt(size_t size);
+  void* AllocateSampled(size_t alignment, size_t size);
+  void NoteSampledLarge(void* p, size_t size);
+  void NoteReallocated(const void* from, void* to, size_t size);
+  void NoteGrowth();
   template <typename F>
   void ForEachForkLock(F&& f);
 
   CentralHeap central_;
   ThreadRegistry registry_;
   Scavenger scavenger_;
+  HeapProfiler profiler_;
+  GuardedHeap guarded_;
   PeakAlloc peak_;
   Options options_;
   std::atomic<bool> configured_{false};

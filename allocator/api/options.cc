@@ -5,7 +5,7 @@
 namespace spanmalloc {
 namespace {
 
-enum class Type { kBytes, kCgroup, kDuration, kFlag, kChoice, kText };
+enum class Type { kBytes, kCgroup, kDuration, kNumber, kFlag, kChoice, kText };
 
 struct Option {
   const char* key;
@@ -142,6 +142,7 @@ bool Parse(const Option& option, Slice value, Options* options) {
       [[fallthrough]];
     case Type::kBytes:
     case Type::kDuration:
+    case Type::kNumber:
     case Type::kFlag:
       if (!ParseNumber(value, option.type, &number) || number < option.least ||
           number > option.most) {
@@ -172,6 +173,7 @@ void AddValue(const Option& option, const Options& options, Message* line) {
       break;
     case Type::kBytes:
     case Type::kDuration:
+    case Type::kNumber:
     case Type::kFlag:
       line->Decimal(options.*option.value);
       break;
@@ -189,6 +191,7 @@ void AddRange(const Option& option, Message* line) {
     case Type::kBytes:
     case Type::kCgroup:
     case Type::kDuration:
+    case Type::kNumber:
     case Type::kFlag:
       line->Decimal(option.least).Text(" to ").Decimal(option.most);
       if (option.type == Type::kCgroup) line->Text(" or cgroup");

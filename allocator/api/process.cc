@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "allocator/api/allocator.h"
+#include "allocator/api/profile_reports.h"
 #include "allocator/api/stats_reports.h"
 #include "allocator/base/check.h"
 
@@ -39,6 +40,7 @@ __attribute__((constructor(101))) void Start() { the_allocator.OnStart(); }
 __attribute__((destructor(101))) void End() {
   the_allocator.OnExit();
   WriteStatsAtExit();
+  WriteProfileAtExit();
   if (kAssertLevel >= 2) the_allocator.CheckInvariants();
 }
 
@@ -66,6 +68,17 @@ void Allocator::Configure() {
   scavenger.lazily = options_.release != 0;
   scavenger.trace = options_.scavtrace != 0;
   scavenger_.Configure(scavenger);
+  ConfigureProfiler();
+}
+
+void Allocator::ConfigureProfiler() {
+  if (options_.profile_interval != 0) {
+    profiler_.SetInterval(options_.profile_interval);
+  } else if (!options_.profile_at_exit.Is("") || options_.profile_signal != 0 ||
+             options_.guarded != 0) {
+    profiler_.SetInterval(HeapProfiler::kDefaultInterval);
+  }
+  if (options_.guarded != 0) guarded_.Enable(options_.guarded);
 }
 
 void Allocator::OnStart() {
@@ -79,6 +92,7 @@ void Allocator::OnStart() {
         options_, [](void*, Message* line) { line->Print(); }, nullptr);
   }
   StartStatsReports(options_);
+  StartProfileReports(options_);
   scavenger_.OnStart();
   errno = saved_errno;
 }
@@ -96,6 +110,9 @@ void Allocator::ForEachForkLock(F&& f) {
   f(scavenger_.fork_lock());
   f(registry_.fork_lock());
   central_.ForEachForkLock(f);
+  f(guarded_.fork_lock());
+  profiler_.ForEachForkLock(f);
+  f(central_.page_heap().arena().fork_lock());
 }
 
 void Allocator::OnForkPrepare() {

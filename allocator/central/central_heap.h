@@ -40,7 +40,7 @@ class CentralHeap {
   constexpr explicit CentralHeap(const SystemMemory* system)
       : CentralHeap(system, std::make_index_sequence<kNumClasses>()) {}
 
-  PageHeap& page_heap() { return page_heap_; }
+  constexpr PageHeap& page_heap() { return page_heap_; }
   const PageHeap& page_heap() const { return page_heap_; }
   // REQUIRES: 1 <= size_class < kNumClasses.
   CentralFreeList& list(size_t size_class) { return lists_[size_class]; }
@@ -88,13 +88,13 @@ class CentralHeap {
   // With C7 of CentralFreeList, which holds when no thread is at work.
   void CheckWhenQuiet() const;
 
-  // Every lock of this part and below, in rank order.
+  // Every lock of this part and below, in rank order, but for that of the
+  // arena, which comes after those of others.
   template <typename F>
   void ForEachForkLock(F&& f) {
     for (size_t c = 1; c < kNumClasses; ++c) f(transfers_[c].fork_lock());
     for (size_t c = 1; c < kNumClasses; ++c) f(lists_[c].fork_lock());
     f(page_heap_.fork_lock());
-    f(page_heap_.arena().fork_lock());
   }
 
  private:

@@ -19,6 +19,8 @@ uint64_t Nanoseconds(clockid_t clock) {
 
 uint64_t MonotonicNanoseconds() { return Nanoseconds(CLOCK_MONOTONIC); }
 
+uint64_t WallClockNanoseconds() { return Nanoseconds(CLOCK_REALTIME); }
+
 uint64_t ThreadCpuNanoseconds() { return Nanoseconds(CLOCK_THREAD_CPUTIME_ID); }
 
 }  // namespace spanmalloc

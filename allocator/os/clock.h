@@ -19,6 +19,9 @@ namespace spanmalloc {
 // and stands still while the machine sleeps.
 uint64_t MonotonicNanoseconds();
 
+// Since 1970, by the system's calendar, which may be set.
+uint64_t WallClockNanoseconds();
+
 // What the calling thread has spent on a CPU, in the program and in the
 // kernel.
 uint64_t ThreadCpuNanoseconds();

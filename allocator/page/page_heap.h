@@ -211,7 +211,7 @@ class PageHeap {
 
   const PageMap& pagemap() const { return pagemap_; }
   const ClassMap& class_map() const { return class_map_; }
-  MetadataArena& arena() { return arena_; }
+  constexpr MetadataArena& arena() { return arena_; }
   const MetadataArena& arena() const { return arena_; }
   // As of the end of the last change, without the lock.
   PageHeapStats stats() const {

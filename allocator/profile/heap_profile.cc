@@ -39,8 +39,6 @@ uint64_t HeapProfile::Hash(const Stack* stack, const LabelSet* labels,
 
 HeapBucket** HeapProfile::ChainFor(uint64_t hash) {
   if (chains_ == nullptr) {
-    // What could have been used before would have to be cleared.
-    static_assert(kChains * sizeof(*chains_) > MetadataArena::kMaxReusable);
     chains_ = static_cast<HeapBucket**>(
         arena_->Allocate(kChains * sizeof(*chains_), RecordKind::kProfile));
     if (chains_ == nullptr) return nullptr;

@@ -122,8 +122,6 @@ class InternTable {
   Chain* GetChains() REQUIRES(lock_) {
     Chain* chains = chains_.load(std::memory_order_relaxed);
     if (chains == nullptr) {
-      // What could have been used before would have to be cleared.
-      static_assert(kChains * sizeof(Chain) > MetadataArena::kMaxReusable);
       chains = static_cast<Chain*>(
           arena_->Allocate(kChains * sizeof(Chain), RecordKind::kProfile));
       chains_.store(chains, std::memory_order_release);

@@ -42,9 +42,6 @@ LiveSample** LiveSamples::Head(size_t chain) const {
 
 bool LiveSamples::AddArray(size_t array, size_t heads) {
   const size_t bytes = heads * sizeof(LiveSample*);
-  // What could have been used before would have to be cleared.
-  static_assert(kFirstChains * sizeof(LiveSample*) >
-                MetadataArena::kMaxReusable);
   arrays_[array] =
       static_cast<LiveSample**>(arena_->Allocate(bytes, RecordKind::kProfile));
   if (arrays_[array] == nullptr) return false;

@@ -65,6 +65,8 @@ uint64_t NextGap(uint64_t interval, Random* random);
 // The bytes until the next sample, for one stream.
 class SampleCountdown {
  public:
+  // Of no use until another one is assigned.
+  constexpr SampleCountdown() : random_(0) {}
   SampleCountdown(uint64_t interval, uint64_t seed)
       : random_(seed),
         interval_(interval),
@@ -89,11 +91,13 @@ class SampleCountdown {
     left_ = NextGap(interval_, &random_);
   }
   uint64_t interval() const { return interval_; }
+  // Fewer bytes than these are not sampled.
+  uint64_t left() const { return left_; }
 
  private:
   Random random_;
-  uint64_t interval_;
-  uint64_t left_;  // The sampled byte is the left_-th from here.
+  uint64_t interval_ = 0;
+  uint64_t left_ = 0;  // The sampled byte is the left_-th from here.
 };
 
 }  // namespace spanmalloc

@@ -243,6 +243,30 @@ int spanmalloc_metric_at(size_t index, spanmalloc_metric* out);
  * format, or the error of write(2); errno is kept. */
 int spanmalloc_write_stats(int fd, const char* format);
 
+/* ---- The heap profiler: docs/profiling.md */
+
+/* Mean bytes that a thread allocates between two samples; 0 turns sampling off,
+ * 1 samples every block. Threads notice within 128 KiB of allocations. Returns
+ * what it was before. */
+size_t spanmalloc_set_profile_interval(size_t bytes);
+
+/* Writes a profile to an open file, compressed, as pprof reads it: "heap" (in
+ * use, and allocated since the start), "peak" (in use when most was), "growth"
+ * (memory that the heap took from the system) or "lifetimes" (of freed blocks).
+ * Allocates nothing. 0, EINVAL for any other type, ENOMEM, or the error of
+ * write(2); errno is kept. */
+int spanmalloc_write_profile(int fd, const char* type);
+
+/* From here on the peak is what is in use now. */
+void spanmalloc_reset_profile_peak(void);
+
+/* Labels for what the calling thread allocates from now on, in the place of one
+ * with the same key; an empty value removes it. At most 16, keys of up to 64
+ * bytes and values of up to 128. Returns what restores those of before. C++ has
+ * <spanmalloc/profile_labels.h>. */
+const void* spanmalloc_add_profile_label(const char* key, const char* value);
+void spanmalloc_restore_profile_labels(const void* labels);
+
 #ifdef __cplusplus
 }
 #endif
