@@ -41,7 +41,7 @@ class HeapProfiler {
  public:
   static constexpr uint64_t kDefaultInterval = 512 << 10;
   static constexpr uint64_t kLeastPaced = 64 << 10;
-  static constexpr uint64_t kLeastNanoseconds = 100'000;
+  static constexpr uint64_t kLeastNanoseconds = 50'000;
 
   constexpr explicit HeapProfiler(MetadataArena* arena)
       : stacks_(arena), labels_(arena), profile_(arena, &stacks_) {}
