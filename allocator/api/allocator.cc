@@ -61,25 +61,17 @@ SPANMALLOC_ALWAYS_INLINE size_t Allocator::SpanTagOf(const void* p) const {
              : 0;
 }
 
-// The object that starts at p, or in which a sample does; without a tag if p is
-// in no small span. Aborts if it is, but nothing starts there.
-SPANMALLOC_ALWAYS_INLINE Allocator::Object Allocator::ObjectOf(
-    const char* what, const void* p) const {
-  Object object = {SpanTagOf(p), const_cast<void*>(p), false};
-  if (object.tag == 0) return object;
-  const SizeClass& info = kSizeClasses[ClassOfTag(object.tag)];
+// The tag of the object that starts at p; with kSampled if a sampled block
+// does; 0 if p is in no small span. Aborts if it is, but nothing starts there.
+SPANMALLOC_ALWAYS_INLINE size_t Allocator::TagOf(const char* what,
+                                                 const void* p) const {
+  const size_t tag = SpanTagOf(p);
+  if (tag == 0) return 0;
+  const SizeClass& info = kSizeClasses[ClassOfTag(tag)];
   const uint32_t offset = OffsetInSpan(p);
-  if (SPANMALLOC_LIKELY(info.StartsObject(offset))) return object;
-  if (info.StartsGuest(offset)) {
-    object.tag = TagOfClass(info.guest);
-    return object;
-  }
-  object.sampled = true;
-  const uint32_t start = info.ObjectIndex(offset) * info.stride;
-  object.start = static_cast<char*>(object.start) - (offset - start);
-  SampledObject sample;
-  if (!profiler_.Find(p, &sample)) ReportInvalidPointer(what, p);
-  return object;
+  if (SPANMALLOC_LIKELY(info.StartsObject(offset))) return tag;
+  if (info.StartsGuest(offset)) return TagOfClass(info.guest);
+  return SampledTag(what, p, tag);
 }
 
 // ---- Allocation
@@ -252,11 +244,12 @@ void Allocator::FreeSlow(void* p) {
   if (p == nullptr) return;
   const int saved_errno = errno;
   Mutex::AssertNoneHeld();
-  if (const Object object = ObjectOf("free", p); object.tag != 0) {
-    if (SPANMALLOC_UNLIKELY(object.sampled) && !profiler_.RecordFree(p)) {
-      ReportInvalidPointer("free", p);
+  if (const size_t tag = TagOf("free", p)) {
+    if (SPANMALLOC_UNLIKELY((tag & kSampled) != 0)) {
+      FreeSampled(p, tag);
+    } else {
+      FreeObject(tag, p);
     }
-    FreeObject(object.tag, object.start);
   } else if (guarded_.Owns(p)) {
     profiler_.RecordFree(p);
     guarded_.Free(p);
@@ -297,14 +290,13 @@ void Allocator::FreeSizedSlow(void* p, size_t size, size_t alignment) {
 // A block always has the class of the size that was last asked for, so that a
 // sized free can be checked.
 void* Allocator::Reallocate(void* p, size_t size) {
-  if (const Object object = ObjectOf("realloc", p); object.tag != 0) {
-    if (SPANMALLOC_UNLIKELY(object.sampled)) {
-      return Relocate(p, UsableSize(p), size);
-    }
-    if (size <= kMaxSmallSize && class_of_size.TagFor(size) == object.tag) {
-      return p;
-    }
-    return Relocate(p, kSizeClasses[ClassOfTag(object.tag)].size, size);
+  if (const size_t tag = TagOf("realloc", p)) {
+    if (size <= kMaxSmallSize && class_of_size.TagFor(size) == tag) return p;
+    return Relocate(p,
+                    SPANMALLOC_UNLIKELY((tag & kSampled) != 0)
+                        ? SampledSize(p, tag)
+                        : kSizeClasses[ClassOfTag(tag)].size,
+                    size);
   }
   if (guarded_.Owns(p)) {
     return Relocate(p, guarded_.SizeOf(p, "realloc"), size);
@@ -349,11 +341,10 @@ void* Allocator::Relocate(void* p, size_t old_size, size_t size) {
 // ---- Queries
 
 size_t Allocator::UsableSize(const void* p) const {
-  if (const Object object = ObjectOf("malloc_usable_size", p);
-      object.tag != 0) {
-    const char* const end = static_cast<char*>(object.start) +
-                            kSizeClasses[ClassOfTag(object.tag)].size;
-    return static_cast<size_t>(end - static_cast<const char*>(p));
+  if (const size_t tag = TagOf("malloc_usable_size", p)) {
+    return SPANMALLOC_UNLIKELY((tag & kSampled) != 0)
+               ? SampledSize(p, tag)
+               : kSizeClasses[ClassOfTag(tag)].size;
   }
   if (guarded_.Owns(p)) return guarded_.SizeOf(p);
   const Span* const span =

@@ -132,17 +132,28 @@ class Allocator {
   bool Reclaim();
   void LookAtPeak();
   size_t SpanTagOf(const void* p) const;
-  // The object that p lies in, of which it is the start or a sample's.
-  struct Object {
-    size_t tag;  // 0: p is in no small span.
-    void* start;
-    bool sampled;
-  };
-  Object ObjectOf(const char* what, const void* p) const;
+  size_t TagOf(const char* what, const void* p) const;
 
   // ---- sampled_blocks.cc
 
-  bool LookAt(size_t size);
+  // A bit of what TagOf returns: a sampled block starts at p, in an object of
+  // the class of the tag without it. (Tags are multiples of four.)
+  static constexpr size_t kSampled = 1;
+  size_t SampledTag(const char* what, const void* p, size_t tag) const;
+  static void* StartOfObject(const void* p, size_t tag);
+  static size_t SampledSize(const void* p, size_t tag);
+  void FreeSampled(void* p, size_t tag);
+  // REQUIRES: the countdown is over, because of a request of `size` bytes. True
+  // if it is to be sampled.
+  SPANMALLOC_ALWAYS_INLINE bool LookAt(size_t size) {
+    if (SPANMALLOC_LIKELY(profiler_.interval() == 0 &&
+                          configured_.load(std::memory_order_relaxed))) {
+      current_thread.countdown.Set(AllocationCountdown::kMost);
+      return false;
+    }
+    return LookAtClosely(size);
+  }
+  bool LookAtClosely(size_t size);
   void* AllocateSampled(size_t alignment, size_t size);
   void NoteSampledLarge(void* p, size_t size);
   void NoteReallocated(const void* from, void* to, size_t size);

@@ -12,6 +12,8 @@
 // With guarded sampling, what is sampled and small enough gets a page of its
 // own between two that nobody may touch (profile/guarded_heap.h).
 #include "allocator/api/allocator.h"
+#include "allocator/base/bits.h"
+#include "allocator/central/misuse.h"
 
 namespace spanmalloc {
 namespace {
@@ -21,9 +23,39 @@ constexpr size_t kLeastDistance = 16;
 
 }  // namespace
 
-SPANMALLOC_NOINLINE bool Allocator::LookAt(size_t size) {
+SPANMALLOC_COLD bool Allocator::LookAtClosely(size_t size) {
   Configure();
   return profiler_.LookAt(size);
+}
+
+// REQUIRES: `tag` is that of the span, and no object starts at p.
+SPANMALLOC_COLD size_t Allocator::SampledTag(const char* what, const void* p,
+                                             size_t tag) const {
+  SampledObject sample;
+  if (!profiler_.Find(p, &sample)) ReportInvalidPointer(what, p);
+  return tag | kSampled;
+}
+
+void* Allocator::StartOfObject(const void* p, size_t tag) {
+  const SizeClass& info = kSizeClasses[ClassOfTag(tag)];
+  const uintptr_t span =
+      AlignDown(reinterpret_cast<uintptr_t>(p), uintptr_t{kSmallSpanSize});
+  const uint32_t offset =
+      static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p) - span);
+  return reinterpret_cast<void*>(span + info.ObjectIndex(offset) * info.stride);
+}
+
+// Bytes that may be used of the sampled block.
+size_t Allocator::SampledSize(const void* p, size_t tag) {
+  return static_cast<size_t>(static_cast<char*>(StartOfObject(p, tag)) +
+                             kSizeClasses[ClassOfTag(tag)].size -
+                             static_cast<const char*>(p));
+}
+
+SPANMALLOC_COLD void Allocator::FreeSampled(void* p, size_t tag) {
+  // Another thread may have been faster.
+  if (!profiler_.RecordFree(p)) ReportInvalidPointer("free", p);
+  FreeObject(tag & ~kSampled, StartOfObject(p, tag));
 }
 
 void* Allocator::AllocateSampled(size_t alignment, size_t size) {

@@ -14,6 +14,7 @@ namespace {
 struct ThreadSampler {
   SampleCountdown countdown;
   uint64_t interval = 0;  // As it is set; the countdown's may be longer.
+  uint64_t setting = 0;   // Which one that is.
   size_t step = 0;        // What the thread's countdown was set to.
   uint64_t last_sample_ns = 0;
   const LabelSet* labels = nullptr;
@@ -49,22 +50,25 @@ uint64_t HeapProfiler::SetInterval(uint64_t bytes) {
     start_ns_.compare_exchange_strong(never, MonotonicNanoseconds(),
                                       std::memory_order_relaxed);
   }
-  return interval_.exchange(bytes, std::memory_order_relaxed);
+  const uint64_t before = interval_.exchange(bytes, std::memory_order_relaxed);
+  settings_.fetch_add(1, std::memory_order_release);
+  return before;
 }
 
 bool HeapProfiler::LookAt(uint64_t bytes) {
   AllocationCountdown& steps = current_thread.countdown;
   ThreadSampler& thread = this_thread;
+  const uint64_t setting = settings_.load(std::memory_order_acquire);
   const uint64_t interval = this->interval();
-  if (SPANMALLOC_LIKELY(interval == 0)) {
-    thread.interval = 0;
+  if (interval == 0) {
     steps.Set(AllocationCountdown::kMost);
     return false;
   }
   uint64_t taken = thread.step - steps.left_at_end();
-  if (interval != thread.interval) {
+  if (setting != thread.setting || interval != thread.interval) {
     thread.countdown = SampleCountdown(interval, Seed());
     thread.interval = interval;
+    thread.setting = setting;
     taken = 0;
   }
   const bool sampled = thread.countdown.Take(taken + (bytes == 0 ? 1 : bytes));

@@ -94,6 +94,7 @@ class HeapProfiler {
   const Stack* CaptureStack();
 
   std::atomic<uint64_t> interval_{0};
+  std::atomic<uint64_t> settings_{0};  // How many times it was set.
   std::atomic<uint64_t> start_ns_{0};
   std::atomic<size_t> live_{0};
   std::atomic<uint64_t> mapped_{0};
