@@ -49,7 +49,7 @@ target_link_libraries(spanmalloc_flags INTERFACE Threads::Threads)
 if(SPANMALLOC_SANITIZER)
   set(sanitizer_flags -fsanitize=${SPANMALLOC_SANITIZER}
                       -fno-omit-frame-pointer -fno-sanitize-recover=all)
-  if(SPANMALLOC_SANITIZER STREQUAL "undefined")
+  if(SPANMALLOC_SANITIZER MATCHES "undefined")
     list(APPEND sanitizer_flags -fno-sanitize=vptr) # Needs RTTI.
   elseif(SPANMALLOC_SANITIZER STREQUAL "thread" AND CMAKE_COMPILER_IS_GNUCXX)
     list(APPEND sanitizer_flags -Wno-tsan) # It does not see fences.
