@@ -134,7 +134,7 @@ TEST_F(HeapMapTest, EveryReadMayFail) {
 
 TEST_F(HeapMapTest, ListOfPartsThatEndsInItself) {
   world_.Malloc(100);
-  uint64_t part[2] = {AddressOf(part), 4096};
+  uint64_t part[3] = {AddressOf(part), 4096, AddressOf(part)};
   const uint64_t first = AddressOf(part);
   StatRoot root = root_;
   root.records = &first;
