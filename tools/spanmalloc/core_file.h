@@ -23,6 +23,7 @@ class CoreFile : public Target {
 
   bool Read(uint64_t address, void* out, size_t n) override;
   bool OpenFile(const Mapping& mapping, ElfFile* file) override;
+  std::vector<std::string> MapLines() override;
   std::string WhyUnreadable() override;
   std::string Name() const override;
 
