@@ -150,8 +150,28 @@ bool CoreFile::ReadFromFile(uint64_t address, void* out, size_t n) {
   return false;
 }
 
-// A core says of files where they are mapped, and of memory what may be done
-// with it.
+// A core says what may be done with memory; but gcore leaves out what has not
+// changed. Of that its file has to tell, or it may be code for all we know.
+bool CoreFile::IsExecutable(const Mapping& mapping) {
+  for (const Elf64_Phdr& segment : core_.segments()) {
+    if (segment.p_type == PT_LOAD && mapping.start >= segment.p_vaddr &&
+        mapping.start - segment.p_vaddr < segment.p_memsz) {
+      return (segment.p_flags & PF_X) != 0;
+    }
+  }
+  ElfFile file;
+  errno = 0;
+  if (!OpenFile(mapping, &file)) return errno != ENOEXEC && errno != EINVAL;
+  for (const Elf64_Phdr& segment : file.segments()) {
+    if (segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0 &&
+        mapping.offset <= segment.p_offset &&
+        segment.p_offset - mapping.offset < mapping.end - mapping.start) {
+      return true;
+    }
+  }
+  return false;
+}
+
 std::vector<std::string> CoreFile::MapLines() {
   std::vector<Mapping> sorted = mappings_;
   std::sort(
@@ -162,17 +182,10 @@ std::vector<std::string> CoreFile::MapLines() {
   for (const Mapping& mapping : sorted) {
     if (mapping.start < end || mapping.end <= mapping.start) continue;
     end = mapping.end;
-    bool executable = false;
-    for (const Elf64_Phdr& segment : core_.segments()) {
-      if (segment.p_type == PT_LOAD && mapping.start >= segment.p_vaddr &&
-          mapping.start - segment.p_vaddr < segment.p_memsz) {
-        executable = (segment.p_flags & PF_X) != 0;
-      }
-    }
     char head[100];
     std::snprintf(head, sizeof(head),
                   "%" PRIx64 "-%" PRIx64 " r-%cp %08" PRIx64 " 00:00 0 ",
-                  mapping.start, mapping.end, executable ? 'x' : '-',
+                  mapping.start, mapping.end, IsExecutable(mapping) ? 'x' : '-',
                   mapping.offset);
     lines.push_back(head + mapping.path);
   }

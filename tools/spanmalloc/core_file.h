@@ -34,6 +34,7 @@ class CoreFile : public Target {
   void ReadNotes(const Elf64_Phdr& segment);
   void ReadFileNote(const std::vector<char>& note);
   void ReadAuxiliaryNote(const std::vector<char>& note);
+  bool IsExecutable(const Mapping& mapping);
   std::string PathOf(const Mapping& mapping) const;
   bool ReadFromFile(uint64_t address, void* out, size_t n);
   // The segment of the core that has the byte at the address, or null.
