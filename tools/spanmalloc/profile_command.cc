@@ -1,6 +1,7 @@
 #include "tools/spanmalloc/profile_command.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -96,7 +97,8 @@ int WriteOut(const Wish& wish, const std::string& profile) {
   const bool to_stdout = wish.output == "-";
   std::FILE* const file =
       to_stdout ? stdout : std::fopen(wish.output.c_str(), "wbe");
-  bool ok = file != nullptr;
+  struct stat what = {};
+  bool ok = file != nullptr && fstat(fileno(file), &what) == 0;
   if (ok) {
     ok = std::fwrite(profile.data(), 1, profile.size(), file) ==
              profile.size() &&
@@ -105,8 +107,8 @@ int WriteOut(const Wish& wish, const std::string& profile) {
   }
   if (ok) return kOk;
   const std::string why = std::strerror(errno);
-  // Half a profile is none.
-  if (file != nullptr && !to_stdout) std::remove(wish.output.c_str());
+  // Half a profile is none. Devices are not ours to remove.
+  if (!to_stdout && S_ISREG(what.st_mode)) std::remove(wish.output.c_str());
   return Report(absl::StrCat(to_stdout ? "stdout" : wish.output, ": ", why),
                 kUnreadable);
 }
