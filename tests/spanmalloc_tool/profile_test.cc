@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,7 @@
 void* volatile sink;
 void* kept[1000];
 
-// pprof finds names that are global.
+// With a name that others can find.
 extern "C" __attribute__((noinline)) void AllocateKnownSet() {
   for (void*& block : kept) block = std::malloc(20000);
   for (int i = 0; i < 300; ++i) std::free(kept[i]);
@@ -220,6 +221,27 @@ class ProfileTest : public testing::Test {
     return sum;
   }
 
+  // The known set's stack leads through that function, by what a profile says
+  // of places in files.
+  static void ExpectNames(const DecodedProfile& profile,
+                          const std::string& function) {
+    if (!IsInstalled("addr2line")) return;
+    std::vector<std::string> command = {"addr2line", "-f", "-e", this_program};
+    for (const DecodedProfile::Sample& sample : profile.samples) {
+      if (sample.values[0] != 1000 || sample.values[2] != 700) continue;
+      for (const DecodedProfile::Location& location : sample.stack) {
+        if (location.mapping == 0) continue;
+        const auto& mapping = profile.mappings.at(location.mapping);
+        if (mapping.name != this_program) continue;
+        EXPECT_NE(mapping.build_id, "");
+        std::ostringstream place;
+        place << std::hex << location.address - mapping.start + mapping.offset;
+        command.push_back(place.str());
+      }
+    }
+    ExpectHas(Execute(command).text, function);
+  }
+
   std::string file_;
 };
 
@@ -247,13 +269,7 @@ TEST_F(ProfileTest, KnownSet) {
     }
   }
   EXPECT_TRUE(has_this_program);
-  // The stack leads into it.
-  for (const DecodedProfile::Sample& sample : profile.samples) {
-    if (sample.values[0] != 1000) continue;
-    ASSERT_FALSE(sample.stack.empty());
-    ASSERT_NE(sample.stack[0].mapping, 0u);
-    EXPECT_EQ(profile.mappings.at(sample.stack[0].mapping).name, this_program);
-  }
+  ExpectNames(profile, "AllocateKnownSet");
 }
 
 TEST_F(ProfileTest, OtherTypes) {
@@ -305,13 +321,7 @@ TEST_F(ProfileTest, Core) {
   }
   const DecodedProfile profile = ProfileOf({"--core", core, this_program});
   EXPECT_EQ(CountOf(profile, 1000, 700), 1);
-  for (const DecodedProfile::Sample& sample : profile.samples) {
-    if (sample.values[0] != 1000) continue;
-    ASSERT_NE(sample.stack.at(0).mapping, 0u);
-    const auto& mapping = profile.mappings.at(sample.stack[0].mapping);
-    EXPECT_EQ(mapping.name, this_program);
-    EXPECT_NE(mapping.build_id, "");
-  }
+  ExpectNames(profile, "AllocateKnownSet");
   EXPECT_EQ(truncate(core.c_str(), 5000), 0);
   ExpectError(Profile({"--core", core}), 1, "the core is truncated");
   unlink(core.c_str());
@@ -418,13 +428,14 @@ TEST_F(ProfileTest, PprofReadsIt) {
   Child child(kKeep, kEverything);
   ASSERT_TRUE(child.stopped());
   ASSERT_EQ(Profile({child.name()}).status, 0);
-  const Output output =
-      Execute({"sh", "-c",
-               "PPROF_TMPDIR=/tmp go tool pprof -symbolize=local "
-               "-sample_index=alloc_objects -top " +
-                   file_});
+  const Output output = Execute(
+      {"sh", "-c",
+       "PPROF_TMPDIR=/tmp go tool pprof -symbolize=none -raw " + file_});
   EXPECT_EQ(output.status, 0) << output.text;
-  ExpectHas(output.text, "AllocateKnownSet");
+  ExpectHas(output.text, "Period: 1\n");
+  ExpectHas(output.text, "inuse_space/bytes[dflt]");
+  ExpectHas(output.text, " 1000   ");
+  ExpectHas(output.text, this_program);
 }
 
 // ---- Errors that need no spanmalloc
