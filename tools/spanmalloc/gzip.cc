@@ -4,7 +4,7 @@
 
 #include "allocator/profile/gzip_writer.h"
 
-#if SPANMALLOC_TOOL_ZLIB
+#ifdef SPANMALLOC_TOOL_ZLIB
 #include <zlib.h>
 
 #include <algorithm>
@@ -27,7 +27,7 @@ std::string Stored(const std::string& content) {
   return file;
 }
 
-#if SPANMALLOC_TOOL_ZLIB
+#ifdef SPANMALLOC_TOOL_ZLIB
 constexpr int kLevel = 6;
 constexpr int kGzip = 16;  // Added to the bits of the window.
 constexpr int kMemoryLevel = 8;
