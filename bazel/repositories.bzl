@@ -3,8 +3,8 @@
 Nothing is fetched where Debian's packages bazel-bootstrap, libabsl-dev,
 libgtest-dev and libbenchmark-dev are installed: the rules are Bazel's own under
 the names that it looks for, and Abseil, GoogleTest and Google Benchmark are the
-system's. Elsewhere these three are downloaded. ncurses (libncurses-dev) is the
-system's or none.
+system's. Elsewhere these three are downloaded. ncurses (libncurses-dev)
+and zlib (zlib1g-dev) are the system's or none.
 """
 
 _CC_RULES = [
@@ -130,11 +130,11 @@ cc_library(
     "absl/strings/BUILD.bazel": _ABSL_PACKAGE % ["str_format", "strings"],
 }
 
-_NCURSES_BUILD = """\
+_OPTIONAL_BUILD = """\
 package(default_visibility = ["//visibility:public"])
 
 cc_library(
-    name = "ncurses",
+    name = %r,
     defines = %r,
     linkopts = %r,
 )
@@ -178,16 +178,22 @@ def _installed_or_downloaded(rctx):
     )
 
 def _installed_or_none(rctx):
-    there = rctx.path("/usr/include/curses.h").exists
+    there = rctx.path(rctx.attr.header).exists
     rctx.file("WORKSPACE", "workspace(name = \"%s\")\n" % rctx.name)
-    rctx.file("BUILD.bazel", _NCURSES_BUILD % (
-        ["SPANMALLOC_TOOL_CURSES=1"] if there else [],
-        ["-lncursesw", "-ltinfo"] if there else [],
+    rctx.file("BUILD.bazel", _OPTIONAL_BUILD % (
+        rctx.name,
+        [rctx.attr.define] if there else [],
+        rctx.attr.linkopts if there else [],
     ))
 
-_ncurses_repository = repository_rule(
+_optional_repository = repository_rule(
     implementation = _installed_or_none,
-    doc = "The system's ncurses, or a library with nothing in it.",
+    attrs = {
+        "header": attr.string(mandatory = True),
+        "define": attr.string(mandatory = True),
+        "linkopts": attr.string_list(mandatory = True),
+    },
+    doc = "A library of the system's, or one with nothing in it.",
 )
 
 _library_repository = repository_rule(
@@ -228,7 +234,18 @@ def spanmalloc_repositories():
             "none.sh": "#!/bin/sh\n",
         },
     )
-    _ncurses_repository(name = "ncurses")
+    _optional_repository(
+        name = "ncurses",
+        header = "/usr/include/curses.h",
+        define = "SPANMALLOC_TOOL_CURSES=1",
+        linkopts = ["-lncursesw", "-ltinfo"],
+    )
+    _optional_repository(
+        name = "zlib",
+        header = "/usr/include/zlib.h",
+        define = "SPANMALLOC_TOOL_ZLIB=1",
+        linkopts = ["-lz"],
+    )
     _library_repository(
         name = "com_google_googletest",
         header = "/usr/include/gtest/gtest.h",

@@ -90,7 +90,7 @@ def spanmalloc_variant(name, srcs, deps, copts = []):
 def spanmalloc_tool_library(name, srcs, hdrs = [], deps = []):
     """A part of the command spanmalloc that tests link, too.
 
-    Of the allocator it knows headers only.
+    Of the allocator it knows headers, and what deps name.
 
     Args:
       name: name of the library.
@@ -104,7 +104,10 @@ def spanmalloc_tool_library(name, srcs, hdrs = [], deps = []):
         hdrs = hdrs,
         copts = _COPTS,
         linkstatic = True,
-        deps = deps + ["//allocator:stat_headers"],
+        deps = deps + [
+            "//allocator:stat_headers",
+            "@zlib",
+        ],
     )
 
 def spanmalloc_tool(name, srcs, hdrs = [], deps = []):

@@ -157,7 +157,7 @@ endfunction()
 #                         [DEPS <tool library>...])
 #
 # A part of the command spanmalloc that tests link, too. Of the allocator it
-# knows headers only.
+# knows headers, and what DEPS name.
 function(spanmalloc_tool_library name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SRCS;HDRS;DEPS")
   add_library(${name} STATIC EXCLUDE_FROM_ALL ${ARG_SRCS} ${ARG_HDRS})

@@ -95,7 +95,8 @@ class Allocator {
     return ReadMemStats(central_, registry_, scavenger_.stats(), &peak_);
   }
   constexpr StatRoot MakeStatRoot(const StatRoot* self) const {
-    return StatLayout::Root(central_, registry_, scavenger_, peak_, self);
+    return StatLayout::Root(central_, registry_, scavenger_, profiler_, peak_,
+                            self);
   }
   void CheckInvariants();
 

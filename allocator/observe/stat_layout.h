@@ -18,6 +18,7 @@
 #include "allocator/observe/stat_root.h"
 #include "allocator/os/mutex.h"
 #include "allocator/page/page_heap.h"
+#include "allocator/profile/heap_profiler.h"
 #include "allocator/scavenge/scavenger.h"
 #include "allocator/thread/thread_cache.h"
 #include "allocator/thread/thread_registry.h"
@@ -35,6 +36,7 @@ struct StatLayout {
   static constexpr StatRoot Root(const CentralHeap& heap,
                                  const ThreadRegistry& threads,
                                  const Scavenger& scavenger,
+                                 const HeapProfiler& profiler,
                                  const PeakAlloc& peak, const StatRoot* self) {
     StatRoot root = {};
     root.magic[0] = kStatRootMagic0;
@@ -56,6 +58,7 @@ struct StatLayout {
     root.scavenge_ns = &scavenger.nanoseconds_;
     root.memory_limit = &scavenger.limit_;
     root.memory_limit_hard = &scavenger.hard_limit_;
+    AddProfile(profiler, &root);
     return root;
   }
 
@@ -174,6 +177,33 @@ struct StatLayout {
     root->huge_page_bytes = kHugePageSize;
     root->tracker_free = offsetof(HugePage, free);
     root->tracker_fresh = offsetof(HugePage, fresh);
+  }
+
+  static constexpr void AddProfile(const HeapProfiler& profiler,
+                                   StatRoot* root) {
+    using TotalsRecord = decltype(HeapProfile::published_);
+    using SumsRecord = decltype(HeapBucket::sums);
+    static_assert(offsetof(TotalsRecord, sequence_) == 0);
+    static_assert(offsetof(TotalsRecord, words_) == sizeof(uint64_t));
+    static_assert(offsetof(SumsRecord, sequence_) == 0);
+    static_assert(offsetof(SumsRecord, words_) == sizeof(uint64_t));
+    static_assert(IsNumber<HeapProfile::List>);
+    const HeapProfile& profile = profiler.profile_;
+    root->profile_interval = &profiler.interval_;
+    root->profile_start_ns = &profiler.start_ns_;
+    root->profile_totals = &profile.published_;
+    root->profile_lists = {&profile.lists_[0], sizeof(HeapProfile::List)};
+    root->profile_pool = &profile.pool_;
+    root->bucket_bytes = sizeof(HeapBucket);
+    root->bucket_next = offsetof(HeapBucket, next_all);
+    root->bucket_stack = offsetof(HeapBucket, stack);
+    root->bucket_labels = offsetof(HeapBucket, labels);
+    root->bucket_size = offsetof(HeapBucket, size);
+    root->bucket_sums = offsetof(HeapBucket, sums);
+    root->bucket_sums_words = sizeof(BucketSums) / sizeof(uint64_t);
+    root->profile_totals_words = sizeof(HeapProfileTotals) / sizeof(uint64_t);
+    root->stack_head_bytes = sizeof(Stack);
+    root->label_head_bytes = sizeof(LabelSet);
   }
 
   static constexpr StatAddress Used(const MetadataArena& arena,

@@ -139,7 +139,27 @@ struct StatRoot {
   StatAddress memory_limit_hard;
 
   // ---- The heap profiler
-  StatAddress arena_profile;  // Bytes used by its tables.
+  StatAddress arena_profile;     // Bytes used by its tables.
+  StatAddress profile_interval;  // Mean bytes between samples, 0 = off. The one
+                                 // word that a reader may change.
+  StatAddress profile_start_ns;  // Of the monotonic clock; 0 = never on.
+  StatAddress profile_totals;    // A record like that of the page heap.
+  StatArray profile_lists;       // By kind of bucket: each holds the address of
+                                 // the newest one, or 0.
+  StatAddress profile_pool;      // The bucket for samples that got none.
+  uint64_t bucket_bytes;
+  uint32_t bucket_next;    // Offsets in a bucket: of the address of the one
+  uint32_t bucket_stack;   // before, or 0; of the addresses of a stack and of
+  uint32_t bucket_labels;  // a set of labels, or 0; of the size of a block;
+  uint32_t bucket_size;    // of its sums, a record like that of the page heap.
+  uint32_t bucket_sums;
+  // Words of records, to be compared with those of profile_records.h, and bytes
+  // of what precedes the frames of a stack and the text of labels.
+  uint32_t bucket_sums_words;
+  uint32_t profile_totals_words;
+  uint32_t stack_head_bytes;
+  uint32_t label_head_bytes;
+  uint32_t reserved_too;
 };
 static_assert(sizeof(StatRoot) % sizeof(uint64_t) == 0);
 

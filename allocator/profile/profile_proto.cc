@@ -248,7 +248,8 @@ class Encoder {
       case ProfileType::kHeap:
         add(bucket.allocated);
         add(bucket.in_use);
-        return bucket.allocated.objects != 0;
+        // A profile of a while has nothing allocated of what is older.
+        return bucket.allocated.objects != 0 || bucket.in_use.objects != 0;
       case ProfileType::kPeak:
         add(bucket.peak);
         return bucket.peak.objects != 0;

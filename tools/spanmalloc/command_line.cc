@@ -1,14 +1,27 @@
 #include "tools/spanmalloc/command_line.h"
 
-#include <algorithm>
 #include <cstdio>
 
 #include "absl/flags/reflection.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/strip.h"
 
 namespace spanmalloc_tool {
+namespace {
+
+// The flag that has the name on this command line, or null.
+absl::CommandLineFlag* FindFlag(const std::vector<absl::string_view>& flags,
+                                absl::string_view name) {
+  for (const absl::string_view known : flags) {
+    const size_t equals = known.find('=');
+    if (known.substr(0, equals) != name) continue;
+    return absl::FindCommandLineFlag(
+        equals == absl::string_view::npos ? known : known.substr(equals + 1));
+  }
+  return nullptr;
+}
+
+}  // namespace
 
 bool ParseArguments(const std::vector<std::string>& arguments,
                     const std::vector<absl::string_view>& flags,
@@ -20,36 +33,35 @@ bool ParseArguments(const std::vector<std::string>& arguments,
                          arguments.end());
       break;
     }
-    if (!absl::ConsumePrefix(&argument, "--")) {
-      if (argument.size() > 1 && argument[0] == '-') {
-        *error = absl::StrCat("there is no option ", arguments[i]);
-        return false;
-      }
+    const size_t dashes = argument.substr(0, 2) == "--" ? 2 : 1;
+    if (argument.size() < 2 || argument[0] != '-') {
       positional->push_back(arguments[i]);
       continue;
     }
+    argument.remove_prefix(dashes);
     const size_t equals = argument.find('=');
     const absl::string_view name = argument.substr(0, equals);
     absl::CommandLineFlag* const flag =
-        std::find(flags.begin(), flags.end(), name) == flags.end()
-            ? nullptr
-            : absl::FindCommandLineFlag(name);
+        dashes == 2 || name.size() == 1 ? FindFlag(flags, name) : nullptr;
     if (flag == nullptr) {
-      *error = absl::StrCat("there is no option --", name);
+      *error =
+          absl::StrCat("there is no option ",
+                       dashes == 2 ? absl::StrCat("--", name) : arguments[i]);
       return false;
     }
+    const std::string written = absl::StrCat(dashes == 2 ? "--" : "-", name);
     std::string value = "true";
     if (equals != absl::string_view::npos) {
       value = std::string(argument.substr(equals + 1));
     } else if (!flag->IsOfType<bool>()) {
       if (i + 1 == arguments.size()) {
-        *error = absl::StrCat("--", name, " needs a value");
+        *error = absl::StrCat(written, " needs a value");
         return false;
       }
       value = arguments[++i];
     }
     if (!flag->ParseFrom(value, error)) {
-      *error = absl::StrCat("--", name, "=", value, " is no value for it");
+      *error = absl::StrCat(written, "=", value, " is no value for it");
       return false;
     }
   }

@@ -18,9 +18,10 @@ inline constexpr int kUnreadable = 1;  // The target cannot be read.
 inline constexpr int kUsage = 2;       // The command line is wrong.
 
 // Sets the flags among `arguments`, as --name=value, --name value or, for those
-// that are true or false, --name. Only names in `flags` are known. The other
-// arguments go to `positional`. False, with a line that says why, if something
-// is wrong.
+// that are true or false, --name. Only names in `flags` are known; "name=flag"
+// there lets a name stand for a flag that is called something else. A name of
+// one letter is written -n. The other arguments go to `positional`. False, with
+// a line that says why, if something is wrong.
 bool ParseArguments(const std::vector<std::string>& arguments,
                     const std::vector<absl::string_view>& flags,
                     std::vector<std::string>* positional, std::string* error);

@@ -1,8 +1,10 @@
 #include "tools/spanmalloc/core_file.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 namespace spanmalloc_tool {
@@ -146,6 +148,48 @@ bool CoreFile::ReadFromFile(uint64_t address, void* out, size_t n) {
            file->Read(mapping.offset + (address - mapping.start), out, n);
   }
   return false;
+}
+
+// A core says what may be done with memory; but gcore leaves out what has not
+// changed. Of that its file has to tell, or it may be code for all we know.
+bool CoreFile::IsExecutable(const Mapping& mapping) {
+  for (const Elf64_Phdr& segment : core_.segments()) {
+    if (segment.p_type == PT_LOAD && mapping.start >= segment.p_vaddr &&
+        mapping.start - segment.p_vaddr < segment.p_memsz) {
+      return (segment.p_flags & PF_X) != 0;
+    }
+  }
+  ElfFile file;
+  errno = 0;
+  if (!OpenFile(mapping, &file)) return errno != ENOEXEC && errno != EINVAL;
+  for (const Elf64_Phdr& segment : file.segments()) {
+    if (segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0 &&
+        mapping.offset <= segment.p_offset &&
+        segment.p_offset - mapping.offset < mapping.end - mapping.start) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::vector<std::string> CoreFile::MapLines() {
+  std::vector<Mapping> sorted = mappings_;
+  std::sort(
+      sorted.begin(), sorted.end(),
+      [](const Mapping& a, const Mapping& b) { return a.start < b.start; });
+  std::vector<std::string> lines;
+  uint64_t end = 0;
+  for (const Mapping& mapping : sorted) {
+    if (mapping.start < end || mapping.end <= mapping.start) continue;
+    end = mapping.end;
+    char head[100];
+    std::snprintf(head, sizeof(head),
+                  "%" PRIx64 "-%" PRIx64 " r-%cp %08" PRIx64 " 00:00 0 ",
+                  mapping.start, mapping.end, IsExecutable(mapping) ? 'x' : '-',
+                  mapping.offset);
+    lines.push_back(head + mapping.path);
+  }
+  return lines;
 }
 
 std::string CoreFile::PathOf(const Mapping& mapping) const {

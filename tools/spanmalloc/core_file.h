@@ -23,6 +23,7 @@ class CoreFile : public Target {
 
   bool Read(uint64_t address, void* out, size_t n) override;
   bool OpenFile(const Mapping& mapping, ElfFile* file) override;
+  std::vector<std::string> MapLines() override;
   std::string WhyUnreadable() override;
   std::string Name() const override;
 
@@ -33,6 +34,7 @@ class CoreFile : public Target {
   void ReadNotes(const Elf64_Phdr& segment);
   void ReadFileNote(const std::vector<char>& note);
   void ReadAuxiliaryNote(const std::vector<char>& note);
+  bool IsExecutable(const Mapping& mapping);
   std::string PathOf(const Mapping& mapping) const;
   bool ReadFromFile(uint64_t address, void* out, size_t n);
   // The segment of the core that has the byte at the address, or null.

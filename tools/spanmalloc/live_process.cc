@@ -100,6 +100,20 @@ bool LiveProcess::Read(uint64_t address, void* out, size_t n) {
                              static_cast<ssize_t>(n);
 }
 
+bool LiveProcess::Write(uint64_t address, const void* data, size_t n) {
+  iovec local = {const_cast<void*>(data), n};
+  iovec remote = {reinterpret_cast<void*>(address), n};
+  return process_vm_writev(pid_, &local, 1, &remote, 1, 0) ==
+         static_cast<ssize_t>(n);
+}
+
+std::vector<std::string> LiveProcess::MapLines() {
+  std::ifstream maps(Proc("maps"));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(maps, line);) lines.push_back(line);
+  return lines;
+}
+
 // The kernel's link to the very file, if we may use it; else by its name as the
 // process sees it.
 bool LiveProcess::OpenFile(const Mapping& mapping, ElfFile* file) {

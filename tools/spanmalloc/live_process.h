@@ -1,11 +1,12 @@
 // A process, read from outside: it is neither stopped nor traced, and does not
-// notice.
+// notice. Nothing in it changes but by Write.
 #ifndef SPANMALLOC_TOOLS_SPANMALLOC_LIVE_PROCESS_H_
 #define SPANMALLOC_TOOLS_SPANMALLOC_LIVE_PROCESS_H_
 
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include "tools/spanmalloc/target.h"
 
@@ -19,7 +20,10 @@ class LiveProcess : public Target {
   bool Open(pid_t pid, std::string* error);
 
   bool Read(uint64_t address, void* out, size_t n) override;
+  // Changes its memory. False if not all of it could be.
+  bool Write(uint64_t address, const void* data, size_t n);
   bool OpenFile(const Mapping& mapping, ElfFile* file) override;
+  std::vector<std::string> MapLines() override;
   std::string WhyUnreadable() override;
   std::string Name() const override;
 

@@ -7,6 +7,7 @@
 
 #include "spanmalloc/spanmalloc.h"
 #include "tools/spanmalloc/command_line.h"
+#include "tools/spanmalloc/profile_command.h"
 #include "tools/spanmalloc/stat_command.h"
 #include "tools/spanmalloc/top_command.h"
 #include "tools/spanmalloc/top_help.h"
@@ -24,6 +25,8 @@ struct Command {
 constexpr Command kCommands[] = {
     {"stat", "the counters of a process or of a core file", kStatUsage,
      StatCommand},
+    {"profile", "the heap profile of a process or of a core file",
+     kProfileUsage, ProfileCommand},
     {"top", "all processes on spanmalloc, now and now again", kTopUsage,
      TopCommand},
 };

@@ -1,10 +1,10 @@
 #include "tools/spanmalloc/stat_reader.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
-#include <thread>
 #include <vector>
+
+#include "tools/spanmalloc/published_record.h"
 
 namespace spanmalloc_tool {
 namespace {
@@ -21,11 +21,6 @@ static_assert(kMaxClasses <= SPANMALLOC_SIZE_CLASSES);
 constexpr size_t kMaxCaches = size_t{1} << 20;
 // What a record or the bins of a cache may have at most, if the root is sound.
 constexpr uint64_t kMaxBlock = 1 << 20;
-
-// A process that does nothing but allocate pages leaves little time between two
-// records: the last tries give it time to do something else.
-constexpr int kQuickTries = 40;
-constexpr int kTries = 60;
 
 uint64_t Minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
@@ -139,26 +134,12 @@ class Reader {
     return true;
   }
 
-  // One record as a whole, or after some patience what is there.
   bool ReadPageRecord(bool* between_steps) {
-    record_.resize(1 + root_.page_record_words);
-    const uint64_t address = Number(root_.page_record);
-    for (int i = 0;; ++i) {
-      uint64_t sequence;
-      if (!ReadBytes(address, record_.data(),
-                     record_.size() * sizeof(uint64_t)) ||
-          !ReadNumber(address, &sequence)) {
-        return false;
-      }
-      *between_steps = sequence % 2 != 0 || sequence != record_[0];
-      if (!*between_steps || !memory_.may_change || i == kTries) return true;
-      if (i >= kQuickTries) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      }
-    }
+    return ReadPublished(memory_, Number(root_.page_record),
+                         root_.page_record_words, &record_, between_steps);
   }
 
-  uint64_t Word(uint32_t word) const { return record_[1 + word]; }
+  uint64_t Word(uint32_t word) const { return record_[word]; }
   uint64_t Pages(uint32_t word) const { return Word(word) * root_.page_bytes; }
 
   void SumCounts(spanmalloc_memstats* stats) const {
@@ -308,7 +289,7 @@ class Reader {
   const Memory& memory_;
   const StatRoot& root_;
   std::vector<char> bins_;
-  std::vector<uint64_t> record_;  // The sequence number and the words.
+  std::vector<uint64_t> record_;
 };
 
 }  // namespace

@@ -36,6 +36,8 @@ class Target {
   virtual bool Read(uint64_t address, void* out, size_t n) = 0;
   // Opens the file of a mapping; false if that is not to be had any more.
   virtual bool OpenFile(const Mapping& mapping, ElfFile* file) = 0;
+  // The mappings as /proc/PID/maps has them: a line for each, by address.
+  virtual std::vector<std::string> MapLines() = 0;
   // What to say if Read failed though the address should be there.
   virtual std::string WhyUnreadable() = 0;
   // Whether a part of it is known to be missing.
