@@ -211,7 +211,8 @@ void Allocator::AfterAllocation() {
 void Allocator::LookAtPeak() {
   const size_t used = central_.page_heap().used_bytes();
   if (SPANMALLOC_UNLIKELY(peak_.IsDue(used))) {
-    peak_.Look(used, ReadHeapAlloc(central_, registry_));
+    peak_.Look(used,
+               ReadHeapAlloc(central_, registry_) + guarded_.live_bytes());
   }
 }
 

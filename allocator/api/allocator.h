@@ -92,10 +92,12 @@ class Allocator {
   GuardedHeap& guarded() { return guarded_; }
 
   MemStats ReadStats() {
-    return ReadMemStats(central_, registry_, scavenger_.stats(), &peak_);
+    return ReadMemStats(central_, registry_, scavenger_.stats(),
+                        guarded_.stats(), profiler_.profile().totals(), &peak_);
   }
   constexpr StatRoot MakeStatRoot(const StatRoot* self) const {
-    return StatLayout::Root(central_, registry_, scavenger_, peak_, self);
+    return StatLayout::Root(central_, registry_, scavenger_, guarded_,
+                            profiler_, peak_, self);
   }
   void CheckInvariants();
 

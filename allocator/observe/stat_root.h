@@ -140,6 +140,22 @@ struct StatRoot {
 
   // ---- The heap profiler
   StatAddress arena_profile;  // Bytes used by its tables.
+
+  // ---- Blocks between guard pages
+  StatAddress guarded_range_bytes;
+  StatAddress guarded_records_bytes;
+  StatAddress guarded_backed_bytes;
+  StatAddress guarded_peak_backed_bytes;
+  StatAddress guarded_mallocs;
+  StatAddress guarded_frees;
+  StatAddress guarded_allocated_bytes;
+  StatAddress guarded_freed_bytes;
+  StatAddress guarded_peak_bytes;
+
+  // ---- What the heap profiler counts
+  StatAddress profile_samples;
+  StatAddress profile_live_samples;
+  StatAddress profile_lost_samples;
 };
 static_assert(sizeof(StatRoot) % sizeof(uint64_t) == 0);
 
