@@ -383,6 +383,8 @@ void Allocator::FlushThreadCache() {
 void Allocator::CheckInvariants() {
   registry_.CheckInvariants();
   central_.CheckInvariants();
+  guarded_.CheckInvariants();
+  profiler_.profile().CheckInvariants();
   SPANMALLOC_CHECK(CheckMemStats(ReadStats()) == nullptr);
 }
 
