@@ -99,6 +99,11 @@ Result RunThreads(SizeMix mix, size_t bytes, size_t interval) {
 }
 
 size_t Tiny(std::mt19937* random) { return 1 + (*random)() % 32; }
+// Slowly, so that samples come about as often as they may.
+size_t ThousandSlowly(std::mt19937* random) {
+  for (int i = 0; i < 300; ++i) (*random)();
+  return 1000;
+}
 size_t Thousand(std::mt19937*) { return 1000; }
 size_t Medium(std::mt19937* random) { return 100 + (*random)() % 8000; }
 size_t AllMagnitudes(std::mt19937* random) {
@@ -128,25 +133,24 @@ TEST(SamplingEstimates, AreWithinTheirSpread) {
   }
 }
 
-// The interval doubles and halves all the time. The sum over all bytes of the
-// interval that held for them is the variance; if it were the same for all, it
-// would be total^2 / samples; twice that is room for the changes.
+// The interval doubles and halves all the time: in the first mix about where it
+// begins, in the other far above. The sum over all bytes of the interval that
+// held for them is the variance; if it were the same for all, it would be
+// total^2 / samples; twice that is room for the changes.
 TEST(SamplingEstimates, AreRightAtAnyPace) {
-  double samples = 0;
-  for (const SizeMix mix : {Thousand, Medium}) {
-    const Result result =
-        RunThreads(mix, size_t{3} << 30, HeapProfiler::kLeastPaced);
-    samples += result.samples;
-    EXPECT_NEAR(
-        result.allocated, result.truth.allocated,
-        kSigmas * result.truth.allocated * std::sqrt(2 / result.samples));
-    EXPECT_NEAR(result.in_use, result.truth.in_use,
-                kSigmas * std::sqrt(result.truth.allocated *
-                                    result.truth.in_use * 2 / result.samples));
+  const std::pair<SizeMix, size_t> rows[] = {
+      {ThousandSlowly, size_t{256} << 20}, {Thousand, size_t{2} << 30}};
+  for (const auto& [mix, bytes] : rows) {
+    const Result result = RunThreads(mix, bytes, HeapProfiler::kLeastPaced);
+    const Truth& truth = result.truth;
+    printf("%.0f samples, %.0f without a pace\n", result.samples,
+           truth.allocated / HeapProfiler::kLeastPaced);
+    const double variance = 2 * truth.allocated / result.samples;
+    EXPECT_NEAR(result.allocated, truth.allocated,
+                kSigmas * std::sqrt(truth.allocated * variance));
+    EXPECT_NEAR(result.in_use, truth.in_use,
+                kSigmas * std::sqrt(truth.in_use * variance));
   }
-  printf("%.0f samples, %.0f without a pace\n", samples,
-         2.0 * kThreads * static_cast<double>(size_t{3} << 30) /
-             HeapProfiler::kLeastPaced);
 }
 
 }  // namespace
