@@ -195,6 +195,20 @@ _WAYS = {
         "linkopts": ["-static", "-Wl,--no-gc-sections"],
         "malloc": "//:spanmalloc",
     },
+    "sampled": {
+        "data": ["//:libspanmalloc.so"],
+        "env": {
+            "LD_PRELOAD": "$(rootpath //:libspanmalloc.so)",
+            "SPANMALLOC_OPTIONS": "profile_interval=1",
+        },
+    },
+    "guarded": {
+        "data": ["//:libspanmalloc.so"],
+        "env": {
+            "LD_PRELOAD": "$(rootpath //:libspanmalloc.so)",
+            "SPANMALLOC_OPTIONS": "profile_interval=4096,guarded=64",
+        },
+    },
 }
 
 _TEST_LINKOPTS = ["-lpthread", "-ldl"]
@@ -217,12 +231,14 @@ def spanmalloc_test(
       malloc: how it gets its malloc; each way makes a test <name>_<way>.
         "system": the system's, spanmalloc is not there; "preload":
         libspanmalloc.so by LD_PRELOAD; "shared", "static", "fully_static":
-        linked with spanmalloc. In all of them but the first,
+        linked with spanmalloc; "sampled", "guarded": as "preload", with every
+        block a sample of the heap profiler's, or many of them and some between
+        guard pages. In all of them but the first,
         SPANMALLOC_TEST_EXPECTED=1 is in the environment. Without any the
         program keeps the system's malloc and sees spanmalloc under its
         prefixed names.
       deps: test libraries.
-      dynamic_deps: more of them, in the ways "system" and "preload".
+      dynamic_deps: more of them, in the ways that link no spanmalloc.
       linked_deps: more of them, in the other ways.
       args: its arguments.
       data: the files that it reads.
@@ -254,7 +270,7 @@ def spanmalloc_test(
         settings = dict(_WAYS[way])
         env = dict(settings.pop("env", {}))
         more_deps = linked_deps
-        if way in ["system", "preload"]:
+        if way in ["system", "preload", "sampled", "guarded"]:
             more_deps = dynamic_deps
         if way != "system":
             env["SPANMALLOC_TEST_EXPECTED"] = "1"

@@ -225,9 +225,11 @@ endfunction()
 #   shared        linked with libspanmalloc.so
 #   static        linked with libspanmalloc.a, all else dynamically
 #   fully_static  linked with libspanmalloc.a and -static
+#   sampled       as preload; every block is a sample of the heap profiler's
+#   guarded       as preload; many are samples, some of them between guard pages
 #
-# The first two link DYNAMIC_DEPS besides DEPS, the others LINKED_DEPS. In all
-# of them but the first, SPANMALLOC_TEST_EXPECTED=1 is in the environment.
+# Those without libspanmalloc at link time link DYNAMIC_DEPS besides DEPS, the
+# others LINKED_DEPS. In all of them but the first, SPANMALLOC_TEST_EXPECTED=1 is in the environment.
 #
 # Without MALLOC the program keeps the system's malloc and sees spanmalloc under
 # its prefixed names; then each of its cases is a CTest test, hence a process,
@@ -260,13 +262,17 @@ function(spanmalloc_test name)
   set(link_shared ${ARG_LINKED_DEPS} spanmalloc)
   set(link_static ${ARG_LINKED_DEPS} spanmalloc_static)
   set(link_fully_static ${ARG_LINKED_DEPS} spanmalloc_static -static)
+  set(link_sampled ${ARG_DYNAMIC_DEPS})
+  set(link_guarded ${ARG_DYNAMIC_DEPS})
+  set(options_sampled profile_interval=1)
+  set(options_guarded "profile_interval=4096,guarded=64")
   set(objects "")
   if(ARG_SRCS)
     set(objects ${target}_objects)
     spanmalloc_test_library(${objects} SRCS ${ARG_SRCS})
   endif()
   foreach(way IN LISTS ARG_MALLOC)
-    if(NOT way MATCHES "^(system|preload|shared|static|fully_static)$")
+    if(NOT way MATCHES "^(system|preload|shared|static|fully_static|sampled|guarded)$")
       message(FATAL_ERROR "${name}: no way to get a malloc is called ${way}")
     endif()
     spanmalloc_test_program(${target}_${way} ${path}_${way})
@@ -276,8 +282,11 @@ function(spanmalloc_test name)
     set(environment SPANMALLOC_TEST_EXPECTED=1)
     if(way STREQUAL "system")
       set(environment "")
-    elseif(way STREQUAL "preload")
+    elseif(way MATCHES "^(preload|sampled|guarded)$")
       list(APPEND environment LD_PRELOAD=$<TARGET_FILE:spanmalloc>)
+    endif()
+    if(DEFINED options_${way})
+      list(APPEND environment SPANMALLOC_OPTIONS=${options_${way}})
     endif()
     set_tests_properties(
       ${path}_${way} PROPERTIES LABELS ${folder} SKIP_RETURN_CODE 77

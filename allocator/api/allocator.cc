@@ -211,7 +211,8 @@ void Allocator::AfterAllocation() {
 void Allocator::LookAtPeak() {
   const size_t used = central_.page_heap().used_bytes();
   if (SPANMALLOC_UNLIKELY(peak_.IsDue(used))) {
-    peak_.Look(used, ReadHeapAlloc(central_, registry_));
+    peak_.Look(used,
+               ReadHeapAlloc(central_, registry_) + guarded_.live_bytes());
   }
 }
 
@@ -274,9 +275,8 @@ void Allocator::FreeSizedSlow(void* p, size_t size, size_t alignment) {
     }
   }
   SampledObject sample;
-  const size_t real_size = profiler_.Find(p, &sample) && IsPowerOfTwo(alignment)
-                               ? GoodSize(alignment, sample.requested_bytes)
-                               : UsableSize(p);
+  const size_t real_size =
+      profiler_.Find(p, &sample) ? sample.allocated_bytes : UsableSize(p);
   if (SPANMALLOC_UNLIKELY(!IsPowerOfTwo(alignment) ||
                           (GoodSize(alignment, size) != real_size &&
                            UnconfiguredSize(alignment, size) != real_size))) {
@@ -294,7 +294,7 @@ void* Allocator::Reallocate(void* p, size_t size) {
     if (size <= kMaxSmallSize && class_of_size.TagFor(size) == tag) return p;
     return Relocate(p,
                     SPANMALLOC_UNLIKELY((tag & kSampled) != 0)
-                        ? SampledSize(p, tag)
+                        ? UsableSizeOf(p, 0)
                         : kSizeClasses[ClassOfTag(tag)].size,
                     size);
   }
@@ -312,18 +312,26 @@ void* Allocator::ReallocateLarge(Span* span, size_t size) {
   if (size > kMaxSize) return nullptr;
   PageHeap& page_heap = central_.page_heap();
   const Length n = LargeLength(size);
-  if (n == span->length()) return span->start();
   void* const before = span->start();
-  if (page_heap.ResizeLargeSpan(span, n)) {
-    NoteReallocated(before, before, size);
+  // A sample that would be a small block if it were none changes all the same.
+  if (n == span->length() && UsableSizeOf(before, n.bytes()) == n.bytes()) {
+    return before;
+  }
+  if (n == span->length() || page_heap.ResizeLargeSpan(span, n)) {
+    profiler_.RecordFree(before);
+    NoteReallocated(before, size);
     scavenger_.AfterSlowPath();
     return before;
   }
+  // Once it has moved, what is at the address before may be another's. (What
+  // would be small if it were no sample does not move.)
+  const size_t old_size = span->length().bytes();
+  if (UsableSizeOf(before, old_size) == old_size) profiler_.RecordFree(before);
   if (Span* const moved = page_heap.MoveLargeSpan(span, n)) {
-    NoteReallocated(before, moved->start(), size);
+    NoteReallocated(moved->start(), size);
     return moved->start();
   }
-  return Relocate(span->start(), span->length().bytes(), size);
+  return Relocate(before, old_size, size);
 }
 
 void* Allocator::Relocate(void* p, size_t old_size, size_t size) {
@@ -343,14 +351,14 @@ void* Allocator::Relocate(void* p, size_t old_size, size_t size) {
 size_t Allocator::UsableSize(const void* p) const {
   if (const size_t tag = TagOf("malloc_usable_size", p)) {
     return SPANMALLOC_UNLIKELY((tag & kSampled) != 0)
-               ? SampledSize(p, tag)
+               ? UsableSizeOf(p, 0)
                : kSizeClasses[ClassOfTag(tag)].size;
   }
   if (guarded_.Owns(p)) return guarded_.SizeOf(p);
   const Span* const span =
       central_.page_heap().FindLargeSpan(reinterpret_cast<uintptr_t>(p));
   if (span == nullptr) ReportInvalidPointer("malloc_usable_size", p);
-  return span->length().bytes();
+  return UsableSizeOf(p, span->length().bytes());
 }
 
 size_t Allocator::GoodSize(size_t alignment, size_t size) const {
@@ -375,6 +383,8 @@ void Allocator::FlushThreadCache() {
 void Allocator::CheckInvariants() {
   registry_.CheckInvariants();
   central_.CheckInvariants();
+  guarded_.CheckInvariants();
+  profiler_.profile().CheckInvariants();
   SPANMALLOC_CHECK(CheckMemStats(ReadStats()) == nullptr);
 }
 

@@ -92,11 +92,12 @@ class Allocator {
   GuardedHeap& guarded() { return guarded_; }
 
   MemStats ReadStats() {
-    return ReadMemStats(central_, registry_, scavenger_.stats(), &peak_);
+    return ReadMemStats(central_, registry_, scavenger_.stats(),
+                        guarded_.stats(), profiler_.profile().totals(), &peak_);
   }
   constexpr StatRoot MakeStatRoot(const StatRoot* self) const {
-    return StatLayout::Root(central_, registry_, scavenger_, profiler_, peak_,
-                            self);
+    return StatLayout::Root(central_, registry_, scavenger_, guarded_,
+                            profiler_, peak_, self);
   }
   void CheckInvariants();
 
@@ -142,7 +143,7 @@ class Allocator {
   static constexpr size_t kSampled = 1;
   size_t SampledTag(const char* what, const void* p, size_t tag) const;
   static void* StartOfObject(const void* p, size_t tag);
-  static size_t SampledSize(const void* p, size_t tag);
+  size_t UsableSizeOf(const void* p, size_t bytes) const;
   void FreeSampled(void* p, size_t tag);
   // REQUIRES: the countdown is over, because of a request of `size` bytes. True
   // if it is to be sampled.
@@ -157,7 +158,7 @@ class Allocator {
   bool LookAtClosely(size_t size);
   void* AllocateSampled(size_t alignment, size_t size);
   void NoteSampledLarge(void* p, size_t size);
-  void NoteReallocated(const void* from, void* to, size_t size);
+  void NoteReallocated(void* p, size_t size);
   void NoteGrowth();
   template <typename F>
   void ForEachForkLock(F&& f);

@@ -32,8 +32,19 @@ SPANMALLOC_COLD bool Allocator::LookAtClosely(size_t size) {
 SPANMALLOC_COLD size_t Allocator::SampledTag(const char* what, const void* p,
                                              size_t tag) const {
   SampledObject sample;
-  if (!profiler_.Find(p, &sample)) ReportInvalidPointer(what, p);
-  return tag | kSampled;
+  if (profiler_.Find(p, &sample)) return tag | kSampled;
+  // What has just been freed is told as it is of other blocks.
+  void* const start = StartOfObject(p, tag);
+  const size_t distance = static_cast<size_t>(static_cast<const char*>(p) -
+                                              static_cast<char*>(start));
+  if (profiler_.start_ns() != 0 && distance >= kLeastDistance &&
+      IsPowerOfTwo(distance) && current_thread.cache->IsNewest(tag, start)) {
+    size_t size_class = ClassOfTag(tag);
+    const size_t room = kSizeClasses[size_class].size - distance;
+    while (kSizeClasses[size_class].size > room) --size_class;
+    ReportDoubleFree(p, kSizeClasses[size_class].size);
+  }
+  ReportInvalidPointer(what, p);
 }
 
 void* Allocator::StartOfObject(const void* p, size_t tag) {
@@ -45,11 +56,11 @@ void* Allocator::StartOfObject(const void* p, size_t tag) {
   return reinterpret_cast<void*>(span + info.ObjectIndex(offset) * info.stride);
 }
 
-// Bytes that may be used of the sampled block.
-size_t Allocator::SampledSize(const void* p, size_t tag) {
-  return static_cast<size_t>(static_cast<char*>(StartOfObject(p, tag)) +
-                             kSizeClasses[ClassOfTag(tag)].size -
-                             static_cast<const char*>(p));
+// Bytes that may be used of the block at p, of which there are `bytes`: if it
+// is a sample, no more than if it were none.
+size_t Allocator::UsableSizeOf(const void* p, size_t bytes) const {
+  SampledObject sample;
+  return profiler_.Find(p, &sample) ? sample.allocated_bytes : bytes;
 }
 
 SPANMALLOC_COLD void Allocator::FreeSampled(void* p, size_t tag) {
@@ -58,32 +69,39 @@ SPANMALLOC_COLD void Allocator::FreeSampled(void* p, size_t tag) {
   FreeObject(tag & ~kSampled, StartOfObject(p, tag));
 }
 
+// A sample stands for others of its kind, so it counts as what it would be if
+// it were none, and is no less.
 void* Allocator::AllocateSampled(size_t alignment, size_t size) {
+  const size_t good_size = GoodSize(alignment, size);
+  if (good_size == 0) return nullptr;
   if (guarded_.enabled()) {
     if (void* const p = guarded_.Allocate(size, alignment)) {
-      if (profiler_.RecordAlloc(p, size, size)) return p;
+      if (profiler_.RecordAlloc(p, size, good_size)) return p;
       guarded_.Free(p);
     }
   }
   const size_t distance =
       alignment < kLeastDistance ? kLeastDistance : alignment;
-  const size_t tag =
-      size <= kMaxSmallSize && distance <= kMaxSmallSize
-          ? AlignedTag(distance, distance + (size == 0 ? 1 : size))
-          : 0;
+  const size_t tag = good_size <= kMaxSmallSize && distance <= kMaxSmallSize
+                         ? AlignedTag(distance, distance + good_size)
+                         : 0;
   if (tag == 0) {
     void* const p =
         AllocateLarge(alignment < kPageSize ? kPageSize : alignment, size);
-    if (p != nullptr) NoteSampledLarge(p, size);
-    return p;
+    if (p == nullptr) return nullptr;
+    if (profiler_.RecordAlloc(p, size, good_size) ||
+        good_size > kMaxSmallSize) {
+      return p;
+    }
+    // As if it had not been chosen.
+    FreeSlow(p);
+    return AllocateAlignedUnsampled(alignment, size);
   }
   void* start = current_thread.cache->Pop(tag);
   if (start == nullptr) start = AllocateObject(tag);
   if (start == nullptr) return nullptr;
   char* const p = static_cast<char*>(start) + distance;
-  const size_t allocated = kSizeClasses[ClassOfTag(tag)].size - distance;
-  if (profiler_.RecordAlloc(p, size, allocated)) return p;
-  // As if it had not been chosen.
+  if (profiler_.RecordAlloc(p, size, good_size)) return p;
   FreeObject(tag, start);
   return AllocateAlignedUnsampled(alignment, size);
 }
@@ -93,11 +111,11 @@ void Allocator::NoteSampledLarge(void* p, size_t size) {
 }
 
 // A large block that was not copied to become larger or smaller counts as freed
-// and allocated anew, as one that was copied.
-void Allocator::NoteReallocated(const void* from, void* to, size_t size) {
-  profiler_.RecordFree(from);
+// and allocated anew, as one that was copied. What was at its old address, the
+// caller has taken out of the profile before anybody else could get it.
+void Allocator::NoteReallocated(void* p, size_t size) {
   if (!current_thread.countdown.Take(size) && LookAt(size)) {
-    NoteSampledLarge(to, size);
+    NoteSampledLarge(p, size);
   }
 }
 

@@ -14,6 +14,18 @@ static_assert(kNumClasses - 1 <= SPANMALLOC_SIZE_CLASSES);
 uint64_t Minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 uint64_t Least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
+void ReadGuarded(const GuardedStats& guarded, MemStats* stats) {
+  stats->guarded_mallocs = guarded.mallocs;
+  stats->guarded_frees = guarded.frees;
+  stats->guarded_objects = guarded.mallocs - guarded.frees;
+  stats->guarded_bytes = guarded.allocated_bytes - guarded.freed_bytes;
+  stats->mallocs += guarded.mallocs;
+  stats->frees += guarded.frees;
+  stats->total_alloc += guarded.allocated_bytes;
+  stats->total_freed += guarded.freed_bytes;
+}
+
+// REQUIRES: what is guarded has been counted.
 void ReadCounts(const ThreadCounts& counts, const PageHeapStats& pages,
                 MemStats* stats) {
   for (size_t c = 1; c < kNumClasses; ++c) {
@@ -132,21 +144,26 @@ uint64_t ReadHeapAlloc(const CentralHeap& heap, const ThreadRegistry& threads) {
 }
 
 MemStats ReadMemStats(const CentralHeap& heap, const ThreadRegistry& threads,
-                      const ScavengerStats& scavenger, PeakAlloc* peak) {
+                      const ScavengerStats& scavenger,
+                      const GuardedStats& guarded,
+                      const HeapProfileTotals& profile, PeakAlloc* peak) {
   MemStats stats = {};
+  ReadGuarded(guarded, &stats);
   ThreadCounts counts;
   threads.Sum(&counts);
   const PageHeapStats pages = heap.page_heap().stats();
   ReadCounts(counts, pages, &stats);
   // Counts that are a moment older than the pages may say more than fits.
-  stats.heap_sys = pages.mapped.bytes();
-  stats.heap_inuse = pages.used.bytes();
+  stats.heap_sys = pages.mapped.bytes() + guarded.range_bytes;
+  stats.heap_inuse = pages.used.bytes() + stats.guarded_bytes;
   if (stats.heap_inuse < stats.heap_alloc) {
     stats.heap_inuse = stats.heap_alloc;
     if (stats.heap_sys < stats.heap_inuse) stats.heap_sys = stats.heap_inuse;
   }
   stats.heap_idle = stats.heap_sys - stats.heap_inuse;
-  stats.heap_released = Least(pages.fresh.bytes(), stats.heap_idle);
+  stats.heap_released = Least(
+      pages.fresh.bytes() + Minus(guarded.range_bytes, guarded.backed_bytes),
+      stats.heap_idle);
   stats.heap_lazy =
       Least(pages.lazy.bytes(), stats.heap_idle - stats.heap_released);
   stats.span_released = Least(pages.released_in_spans, stats.heap_inuse);
@@ -157,10 +174,11 @@ MemStats ReadMemStats(const CentralHeap& heap, const ThreadRegistry& threads,
   stats.peak_heap_alloc = peak->Get();
   // Where heap_inuse was raised above to what is allocated, the peak of that
   // covers it, and does not fall.
-  stats.peak_heap_inuse = pages.peak_used.bytes() < stats.peak_heap_alloc
-                              ? stats.peak_heap_alloc
-                              : pages.peak_used.bytes();
-  stats.peak_resident = pages.peak_backed.bytes();
+  stats.peak_heap_inuse = pages.peak_used.bytes() + guarded.peak_bytes;
+  if (stats.peak_heap_inuse < stats.peak_heap_alloc) {
+    stats.peak_heap_inuse = stats.peak_heap_alloc;
+  }
+  stats.peak_resident = pages.peak_backed.bytes() + guarded.peak_backed_bytes;
   stats.released_total = pages.released_bytes;
   stats.lazily_released_total = pages.lazily_released_bytes;
   stats.release_calls = scavenger.calls;
@@ -171,6 +189,11 @@ MemStats ReadMemStats(const CentralHeap& heap, const ThreadRegistry& threads,
   stats.lock_waits = Mutex::waits();
   stats.heap_huge = Least(pages.huge.bytes(), stats.heap_sys);
   stats.threads = counts.threads;
+  stats.buck_hash_sys += guarded.records_bytes;
+  stats.sys += guarded.records_bytes;
+  stats.profile_samples = profile.samples;
+  stats.profile_live_samples = profile.live_samples;
+  stats.profile_lost_samples = profile.lost_samples;
   return stats;
 }
 
@@ -178,7 +201,7 @@ int CopyMemStats(const MemStats& stats, MemStats* out, size_t size) {
   // That of the first version; it never becomes smaller.
   constexpr size_t kLeast =
       48 * sizeof(uint64_t) + 64 * sizeof(spanmalloc_size_stats);
-  static_assert(kLeast == sizeof(MemStats));
+  static_assert(kLeast <= sizeof(MemStats));
   if (out == nullptr || size < kLeast) return EINVAL;
   const size_t known = size < sizeof(stats) ? size : sizeof(stats);
   memcpy(out, &stats, known);
@@ -187,7 +210,8 @@ int CopyMemStats(const MemStats& stats, MemStats* out, size_t size) {
 }
 
 const char* CheckMemStats(const MemStats& s) {
-  uint64_t mallocs = s.large_mallocs, frees = s.large_frees;
+  uint64_t mallocs = s.large_mallocs + s.guarded_mallocs;
+  uint64_t frees = s.large_frees + s.guarded_frees;
   for (const spanmalloc_size_stats& size : s.by_size) {
     if (size.mallocs < size.frees) return "by_size[].mallocs >= frees";
     mallocs += size.mallocs;
@@ -208,6 +232,7 @@ const char* CheckMemStats(const MemStats& s) {
   SPANMALLOC_IDENTITY(s.heap_objects == s.mallocs - s.frees);
   SPANMALLOC_IDENTITY(s.mallocs == mallocs);
   SPANMALLOC_IDENTITY(s.frees == frees);
+  SPANMALLOC_IDENTITY(s.guarded_objects == s.guarded_mallocs - s.guarded_frees);
   SPANMALLOC_IDENTITY(s.tiny_allocs >= s.tiny_frees);
   SPANMALLOC_IDENTITY(s.tiny_objects == s.tiny_allocs - s.tiny_frees);
   SPANMALLOC_IDENTITY(s.mspan_inuse <= s.mspan_sys);

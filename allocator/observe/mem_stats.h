@@ -20,6 +20,8 @@
 #include <cstdint>
 
 #include "allocator/central/central_heap.h"
+#include "allocator/profile/guarded_heap.h"
+#include "allocator/profile/profile_records.h"
 #include "allocator/scavenge/scavenger.h"
 #include "allocator/thread/thread_registry.h"
 #include "spanmalloc/spanmalloc.h"
@@ -49,9 +51,11 @@ class PeakAlloc {
 };
 
 MemStats ReadMemStats(const CentralHeap& heap, const ThreadRegistry& threads,
-                      const ScavengerStats& scavenger, PeakAlloc* peak);
+                      const ScavengerStats& scavenger,
+                      const GuardedStats& guarded,
+                      const HeapProfileTotals& profile, PeakAlloc* peak);
 
-// Its heap_alloc alone.
+// Its heap_alloc alone, without guarded blocks.
 uint64_t ReadHeapAlloc(const CentralHeap& heap, const ThreadRegistry& threads);
 
 // For a program that knows `size` bytes of the structure: the fields it knows,

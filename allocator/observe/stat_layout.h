@@ -18,6 +18,7 @@
 #include "allocator/observe/stat_root.h"
 #include "allocator/os/mutex.h"
 #include "allocator/page/page_heap.h"
+#include "allocator/profile/guarded_heap.h"
 #include "allocator/profile/heap_profiler.h"
 #include "allocator/scavenge/scavenger.h"
 #include "allocator/thread/thread_cache.h"
@@ -36,6 +37,7 @@ struct StatLayout {
   static constexpr StatRoot Root(const CentralHeap& heap,
                                  const ThreadRegistry& threads,
                                  const Scavenger& scavenger,
+                                 const GuardedHeap& guarded,
                                  const HeapProfiler& profiler,
                                  const PeakAlloc& peak, const StatRoot* self) {
     StatRoot root = {};
@@ -58,6 +60,8 @@ struct StatLayout {
     root.scavenge_ns = &scavenger.nanoseconds_;
     root.memory_limit = &scavenger.limit_;
     root.memory_limit_hard = &scavenger.hard_limit_;
+    AddGuarded(guarded, &root);
+    AddSamples(profiler.profile_.published_, &root);
     AddProfile(profiler, &root);
     return root;
   }
@@ -204,6 +208,29 @@ struct StatLayout {
     root->profile_totals_words = sizeof(HeapProfileTotals) / sizeof(uint64_t);
     root->stack_head_bytes = sizeof(Stack);
     root->label_head_bytes = sizeof(LabelSet);
+  }
+
+  static constexpr void AddGuarded(const GuardedHeap& guarded, StatRoot* root) {
+    root->guarded_range_bytes = &guarded.range_size_;
+    root->guarded_records_bytes = &guarded.records_bytes_;
+    root->guarded_backed_bytes = &guarded.backed_bytes_;
+    root->guarded_peak_backed_bytes = &guarded.peak_backed_bytes_;
+    root->guarded_mallocs = &guarded.allocations_;
+    root->guarded_frees = &guarded.frees_;
+    root->guarded_allocated_bytes = &guarded.allocated_bytes_;
+    root->guarded_freed_bytes = &guarded.freed_bytes_;
+    root->guarded_peak_bytes = &guarded.peak_live_bytes_;
+  }
+
+  // Each number by itself, so that no record has to be read as a whole.
+  static constexpr void AddSamples(const Published<HeapProfileTotals>& totals,
+                                   StatRoot* root) {
+#define SPANMALLOC_TOTALS_WORD(member) \
+  &totals.words_[offsetof(HeapProfileTotals, member) / sizeof(uint64_t)]
+    root->profile_samples = SPANMALLOC_TOTALS_WORD(samples);
+    root->profile_live_samples = SPANMALLOC_TOTALS_WORD(live_samples);
+    root->profile_lost_samples = SPANMALLOC_TOTALS_WORD(lost_samples);
+#undef SPANMALLOC_TOTALS_WORD
   }
 
   static constexpr StatAddress Used(const MetadataArena& arena,

@@ -160,6 +160,22 @@ struct StatRoot {
   uint32_t stack_head_bytes;
   uint32_t label_head_bytes;
   uint32_t reserved_too;
+
+  // ---- Blocks between guard pages
+  StatAddress guarded_range_bytes;
+  StatAddress guarded_records_bytes;
+  StatAddress guarded_backed_bytes;
+  StatAddress guarded_peak_backed_bytes;
+  StatAddress guarded_mallocs;
+  StatAddress guarded_frees;
+  StatAddress guarded_allocated_bytes;
+  StatAddress guarded_freed_bytes;
+  StatAddress guarded_peak_bytes;
+
+  // ---- What the heap profiler counts
+  StatAddress profile_samples;
+  StatAddress profile_live_samples;
+  StatAddress profile_lost_samples;
 };
 static_assert(sizeof(StatRoot) % sizeof(uint64_t) == 0);
 

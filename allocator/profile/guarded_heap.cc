@@ -52,6 +52,7 @@ bool GuardedHeap::Map(size_t slots) {
   random_ = RandomBits() | 1;
   slots_.store(slots, std::memory_order_relaxed);
   mapped_bytes_.store(range_size + records_size, std::memory_order_relaxed);
+  records_bytes_.store(records_size, std::memory_order_relaxed);
   range_start_.store(start, std::memory_order_relaxed);
   range_size_.store(range_size, std::memory_order_release);
   return true;
@@ -88,10 +89,15 @@ void* GuardedHeap::Allocate(size_t size, size_t alignment) {
   MutexLock lock(&lock_);
   slot.block = block;
   slot.state = State::kLive;
+  if (!slot.dirty) {
+    Raise(&peak_backed_bytes_, Load(backed_bytes_) + page_size_);
+    Add(&backed_bytes_, page_size_);
+  }
+  Raise(&peak_live_bytes_, Load(live_bytes_) + size);
   Add(&live_, 1);
   Add(&live_bytes_, size);
   Add(&allocations_, 1);
-  if (!slot.dirty) Add(&backed_bytes_, page_size_);
+  Add(&allocated_bytes_, size);
   slot.dirty = false;
   return reinterpret_cast<void*>(block.address);
 }
@@ -194,6 +200,8 @@ uint32_t GuardedHeap::TakeLive(const void* p, const size_t* size,
   slot.block.freed = now;
   Add(&live_, size_t{0} - 1);
   Add(&live_bytes_, 0 - slot.block.size);
+  Add(&frees_, 1);
+  Add(&freed_bytes_, slot.block.size);
   return index;
 }
 
@@ -235,6 +243,24 @@ void GuardedHeap::CaptureNow(GuardedEvent* event) const {
   event->depth = capture_(event->frames, GuardedEvent::kMaxFrames, 1);
 }
 
+// Frees first, peaks last: no difference can come out negative.
+GuardedStats GuardedHeap::stats() const {
+  const auto load = [](const std::atomic<size_t>& n) -> uint64_t {
+    return n.load(std::memory_order_acquire);
+  };
+  GuardedStats stats;
+  stats.freed_bytes = load(freed_bytes_);
+  stats.frees = load(frees_);
+  stats.allocated_bytes = load(allocated_bytes_);
+  stats.mallocs = load(allocations_);
+  stats.backed_bytes = load(backed_bytes_);
+  stats.peak_bytes = load(peak_live_bytes_);
+  stats.peak_backed_bytes = load(peak_backed_bytes_);
+  stats.range_bytes = load(range_size_);
+  stats.records_bytes = stats.range_bytes == 0 ? 0 : load(records_bytes_);
+  return stats;
+}
+
 // ---- Invariants
 
 void GuardedHeap::CheckInvariants() const {
@@ -255,6 +281,9 @@ void GuardedHeap::CheckInvariants() const {
     SPANMALLOC_CHECK(address % slot.block.alignment == 0);
   }
   SPANMALLOC_CHECK(live == Load(live_) && live_bytes == Load(live_bytes_));
+  SPANMALLOC_CHECK(live == Load(allocations_) - Load(frees_));
+  SPANMALLOC_CHECK(live_bytes == Load(allocated_bytes_) - Load(freed_bytes_));
+  SPANMALLOC_CHECK(live_bytes <= Load(peak_live_bytes_));
   uint32_t last = kNone;
   for (uint32_t i = free_first_; i != kNone; i = records_[i].next) {
     SPANMALLOC_CHECK(i < fresh_ && records_[i].state == State::kFree);

@@ -61,6 +61,19 @@
 
 namespace spanmalloc {
 
+// What there is and was, for statistics.
+struct GuardedStats {
+  uint64_t range_bytes = 0;    // Addresses of the slots and their guards.
+  uint64_t records_bytes = 0;  // Of memory for records.
+  uint64_t backed_bytes = 0;   // Of the range: with memory behind them.
+  uint64_t peak_backed_bytes = 0;
+  uint64_t mallocs = 0;  // Since the start; those that were freed are not more.
+  uint64_t frees = 0;
+  uint64_t allocated_bytes = 0;  // What was asked for in these.
+  uint64_t freed_bytes = 0;
+  uint64_t peak_bytes = 0;  // The most asked for in live blocks.
+};
+
 class GuardedHeap {
  public:
   static constexpr size_t kMinAlignment = 16;
@@ -124,11 +137,14 @@ class GuardedHeap {
   size_t allocations() const { return Load(allocations_); }
   size_t refused() const { return Load(refused_); }
 
+  GuardedStats stats() const;
+
   Mutex& fork_lock() RETURN_CAPABILITY(lock_) { return lock_; }
 
   void CheckInvariants() const LOCKS_EXCLUDED(lock_);
 
  private:
+  friend struct StatLayout;
   enum class State : unsigned char {
     kFresh,
     kPreparing,
@@ -154,7 +170,10 @@ class GuardedHeap {
   }
   // Under the lock.
   static void Add(std::atomic<size_t>* n, size_t difference) {
-    n->store(Load(*n) + difference, std::memory_order_relaxed);
+    n->store(Load(*n) + difference, std::memory_order_release);
+  }
+  static void Raise(std::atomic<size_t>* peak, size_t n) {
+    if (n > Load(*peak)) peak->store(n, std::memory_order_release);
   }
 
   bool Map(size_t slots) REQUIRES(lock_);
@@ -216,7 +235,13 @@ class GuardedHeap {
   std::atomic<size_t> backed_bytes_{0};
   std::atomic<size_t> live_{0};
   std::atomic<size_t> live_bytes_{0};
+  std::atomic<size_t> peak_backed_bytes_{0};
+  std::atomic<size_t> peak_live_bytes_{0};
+  std::atomic<size_t> records_bytes_{0};
   std::atomic<size_t> allocations_{0};
+  std::atomic<size_t> allocated_bytes_{0};
+  std::atomic<size_t> frees_{0};
+  std::atomic<size_t> freed_bytes_{0};
   std::atomic<size_t> refused_{0};
 };
 

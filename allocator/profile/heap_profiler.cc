@@ -27,6 +27,14 @@ uint64_t Seed() {
   return MonotonicNanoseconds() * 0x9e3779b97f4a7c15 + CurrentThreadId();
 }
 
+// Tells the thread's countdown of bytes how far the next point is.
+void SetSteps(ThreadSampler* thread) {
+  const uint64_t left = thread->countdown.left();
+  thread->step = left < AllocationCountdown::kMost ? static_cast<size_t>(left)
+                                                   : AllocationCountdown::kMost;
+  current_thread.countdown.Set(thread->step);
+}
+
 // After a sample: samples that come too often are made rarer.
 void KeepPace(ThreadSampler* thread) {
   if (thread->interval < HeapProfiler::kLeastPaced) return;
@@ -39,7 +47,10 @@ void KeepPace(ThreadSampler* thread) {
     thread->countdown.SetInterval(interval * 2);
   } else if (apart > 4 * kLeast && interval > thread->interval) {
     thread->countdown.SetInterval(interval / 2);
+  } else {
+    return;
   }
+  SetSteps(thread);
 }
 
 }  // namespace
@@ -72,10 +83,7 @@ bool HeapProfiler::LookAt(uint64_t bytes) {
     taken = 0;
   }
   const bool sampled = thread.countdown.Take(taken + (bytes == 0 ? 1 : bytes));
-  const uint64_t left = thread.countdown.left();
-  thread.step = left < AllocationCountdown::kMost ? static_cast<size_t>(left)
-                                                  : AllocationCountdown::kMost;
-  steps.Set(thread.step);
+  SetSteps(&thread);
   return sampled;
 }
 

@@ -25,7 +25,11 @@ TEST(ReadMemStats, RefusesWhatItCannotFill) {
   MemStats stats;
   EXPECT_EQ(spanmalloc_read_memstats(nullptr, sizeof(stats)), EINVAL);
   EXPECT_EQ(spanmalloc_read_memstats(&stats, 0), EINVAL);
-  EXPECT_EQ(spanmalloc_read_memstats(&stats, sizeof(stats) - 1), EINVAL);
+  // Those behind by_size were not in the first version.
+  constexpr size_t kFirst =
+      offsetof(MemStats, by_size) + sizeof(MemStats::by_size);
+  EXPECT_EQ(spanmalloc_read_memstats(&stats, kFirst - 1), EINVAL);
+  EXPECT_EQ(spanmalloc_read_memstats(&stats, kFirst), 0);
 }
 
 // A program with a newer header gets zeros for what this library lacks.

@@ -62,6 +62,8 @@ std::vector<Misuse> MakeMisuses() {
     list.push_back({std::move(name), std::move(message), std::move(commit)});
   };
   const std::string kDouble = "double free of 0x";
+  const bool sampled = getenv("SPANMALLOC_OPTIONS") != nullptr;
+  const size_t largest_small = sampled ? 24576 : 32768;
 
   add("DoubleFree48", "(48-byte class)", [] {
     void* const block = C().malloc_(48);
@@ -75,7 +77,8 @@ std::vector<Misuse> MakeMisuses() {
     const std::string suffix = std::to_string(size);
     // A large block's pages are nobody's once they are free: the line may say
     // just that.
-    const std::string immediate = size <= 32768 ? kDouble : "";
+    // (A sample of the largest class is such a block, too.)
+    const std::string immediate = size <= largest_small ? kDouble : "";
     add("DoubleFree" + suffix, immediate, [size] {
       void* const block = C().malloc_(size);
       C().free_(block);

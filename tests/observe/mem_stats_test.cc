@@ -17,13 +17,15 @@ namespace {
 class MemStatsTest : public testing::Test {
  protected:
   MemStats Read() {
-    return ReadMemStats(*heap_, *threads_, ScavengerStats(), &peak_);
+    return ReadMemStats(*heap_, *threads_, ScavengerStats(), guarded_,
+                        HeapProfileTotals(), &peak_);
   }
 
   static void ExpectIdentities(const MemStats& stats) {
     EXPECT_EQ(CheckMemStats(stats), nullptr) << CheckMemStats(stats);
   }
 
+  GuardedStats guarded_;
   PeakAlloc peak_;
   FakeSystem system_;
   UnjoinedThread self_;

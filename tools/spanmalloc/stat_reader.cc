@@ -38,7 +38,7 @@ class Reader {
     spanmalloc_memstats* const stats = &snapshot->stats;
     if (!IsSound()) return false;
     if (!ReadNumber(root_.threads, &stats->threads) || !ReadCounts(stats) ||
-        !ReadPageRecord(&snapshot->between_steps)) {
+        !ReadGuarded(stats) || !ReadPageRecord(&snapshot->between_steps)) {
       return false;
     }
     SumCounts(stats);
@@ -134,6 +134,33 @@ class Reader {
     return true;
   }
 
+  // Frees first, peaks last.
+  bool ReadGuarded(spanmalloc_memstats* stats) {
+    if (!ReadNumber(root_.guarded_freed_bytes, &guarded_.freed_bytes) ||
+        !ReadNumber(root_.guarded_frees, &stats->guarded_frees) ||
+        !ReadNumber(root_.guarded_allocated_bytes, &guarded_.allocated_bytes) ||
+        !ReadNumber(root_.guarded_mallocs, &stats->guarded_mallocs) ||
+        !ReadNumber(root_.guarded_backed_bytes, &guarded_.backed_bytes) ||
+        !ReadNumber(root_.guarded_peak_bytes, &guarded_.peak_bytes) ||
+        !ReadNumber(root_.guarded_peak_backed_bytes,
+                    &guarded_.peak_backed_bytes) ||
+        !ReadNumber(root_.guarded_range_bytes, &guarded_.range_bytes) ||
+        !ReadNumber(root_.guarded_records_bytes, &guarded_.records_bytes)) {
+      return false;
+    }
+    stats->guarded_mallocs =
+        std::max(stats->guarded_mallocs, stats->guarded_frees);
+    guarded_.allocated_bytes =
+        std::max(guarded_.allocated_bytes, guarded_.freed_bytes);
+    stats->guarded_objects = stats->guarded_mallocs - stats->guarded_frees;
+    stats->guarded_bytes = guarded_.allocated_bytes - guarded_.freed_bytes;
+    stats->mallocs = stats->guarded_mallocs;
+    stats->frees = stats->guarded_frees;
+    stats->total_alloc = guarded_.allocated_bytes;
+    stats->total_freed = guarded_.freed_bytes;
+    return true;
+  }
+
   bool ReadPageRecord(bool* between_steps) {
     return ReadPublished(memory_, Number(root_.page_record),
                          root_.page_record_words, &record_, between_steps);
@@ -166,18 +193,24 @@ class Reader {
 
   // Counts that are a moment older than the pages may say more than fits.
   void SumPages(spanmalloc_memstats* stats) const {
-    stats->heap_inuse = std::max(Pages(root_.used_pages), stats->heap_alloc);
-    stats->heap_sys = std::max(Pages(root_.mapped_pages), stats->heap_inuse);
+    stats->heap_inuse = std::max(Pages(root_.used_pages) + stats->guarded_bytes,
+                                 stats->heap_alloc);
+    stats->heap_sys = std::max(Pages(root_.mapped_pages) + guarded_.range_bytes,
+                               stats->heap_inuse);
     stats->heap_idle = stats->heap_sys - stats->heap_inuse;
-    stats->heap_released = std::min(Pages(root_.fresh_pages), stats->heap_idle);
+    stats->heap_released =
+        std::min(Pages(root_.fresh_pages) +
+                     Minus(guarded_.range_bytes, guarded_.backed_bytes),
+                 stats->heap_idle);
     stats->heap_lazy = std::min(Pages(root_.lazy_pages),
                                 stats->heap_idle - stats->heap_released);
     stats->span_released =
         std::min(Word(root_.released_in_spans), stats->heap_inuse);
     stats->heap_huge = std::min(Pages(root_.huge_pages), stats->heap_sys);
-    stats->peak_heap_inuse =
-        std::max(Pages(root_.peak_used_pages), stats->heap_inuse);
-    stats->peak_resident = Pages(root_.peak_backed_pages);
+    stats->peak_heap_inuse = std::max(
+        Pages(root_.peak_used_pages) + guarded_.peak_bytes, stats->heap_inuse);
+    stats->peak_resident =
+        Pages(root_.peak_backed_pages) + guarded_.peak_backed_bytes;
     stats->released_total = Word(root_.released_bytes);
     stats->lazily_released_total = Word(root_.lazily_released_bytes);
   }
@@ -260,7 +293,7 @@ class Reader {
     stats->mcache_inuse =
         std::min(stats->threads * root_.thread_cache_bytes, thread_caches) +
         transfer_caches;
-    stats->buck_hash_sys = profile;
+    stats->buck_hash_sys = profile + guarded_.records_bytes;
     stats->metadata_sys = page_map + class_map;
     stats->other_sys = Minus(
         all, spans + thread_caches + transfer_caches + page_map + profile);
@@ -277,7 +310,10 @@ class Reader {
         !ReadNumber(root_.scavenge_cycles, &stats->scavenge_cycles) ||
         !ReadNumber(root_.scavenge_ns, &stats->scavenge_ns) ||
         !ReadNumber(root_.memory_limit, &stats->memory_limit) ||
-        !ReadNumber(root_.memory_limit_hard, &stats->memory_limit_hard)) {
+        !ReadNumber(root_.memory_limit_hard, &stats->memory_limit_hard) ||
+        !ReadNumber(root_.profile_samples, &stats->profile_samples) ||
+        !ReadNumber(root_.profile_live_samples, &stats->profile_live_samples) ||
+        !ReadNumber(root_.profile_lost_samples, &stats->profile_lost_samples)) {
       return false;
     }
     stats->peak_heap_alloc = std::max(peak, stats->heap_alloc);
@@ -288,6 +324,10 @@ class Reader {
 
   const Memory& memory_;
   const StatRoot& root_;
+  struct {
+    uint64_t range_bytes, records_bytes, backed_bytes, peak_backed_bytes;
+    uint64_t allocated_bytes, freed_bytes, peak_bytes;
+  } guarded_ = {};
   std::vector<char> bins_;
   std::vector<uint64_t> record_;
 };

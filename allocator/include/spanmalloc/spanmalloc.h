@@ -116,7 +116,9 @@ int spanmalloc_malloc_info(int options, FILE* stream);
  *   heap_released + heap_lazy <= heap_idle,   span_released <= heap_inuse
  *   alloc      == heap_alloc == total_alloc - total_freed
  *   mallocs - frees == heap_objects;  in each size class mallocs >= frees
- *   mallocs    == the sum of by_size[].mallocs + large_mallocs; frees likewise
+ *   mallocs    == the sum of by_size[].mallocs + large_mallocs +
+ *                 guarded_mallocs; frees likewise
+ *   guarded_objects == guarded_mallocs - guarded_frees
  *   mspan_inuse <= mspan_sys,  mcache_inuse <= mcache_sys
  *   peak_heap_inuse >= heap_inuse
  *   tiny_objects == tiny_allocs - tiny_frees
@@ -201,6 +203,18 @@ typedef struct spanmalloc_memstats {
   uint64_t threads;    /* Threads that have a cache. */
 
   spanmalloc_size_stats by_size[SPANMALLOC_SIZE_CLASSES];
+
+  /* Blocks between guard pages, which are in no size class. Their pages count
+     in heap_sys, and as released where nothing is behind them. */
+  uint64_t guarded_objects; /* Now, */
+  uint64_t guarded_bytes;   /* as they were asked for; */
+  uint64_t guarded_mallocs; /* since start. */
+  uint64_t guarded_frees;
+
+  /* Of the heap profiler: blocks that it sampled */
+  uint64_t profile_samples;      /* since start, */
+  uint64_t profile_live_samples; /* and that the program holds now; */
+  uint64_t profile_lost_samples; /* those for which it had no memory. */
 } spanmalloc_memstats;
 
 /* Takes a snapshot. Takes no lock and stops nobody; may be called in a signal
