@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include <atomic>
 #include <cstddef>
 
 #include "allocator/base/annotations.h"
@@ -23,6 +24,20 @@ namespace {
 
 using ProgramHeader = ElfW(Phdr);
 using FileHeader = ElfW(Ehdr);
+
+// The C library of a static program allocates what it needs for its answers: it
+// must not be asked for the stack of that allocation. Constructors come later.
+std::atomic<bool> constructors_run{false};
+__attribute__((constructor(101))) void NoteConstructors() {
+  constructors_run.store(true, std::memory_order_relaxed);
+}
+
+bool IsTooEarly() {
+  // A program without a dynamic linker, which would be ready by now.
+  return SPANMALLOC_UNLIKELY(
+             !constructors_run.load(std::memory_order_relaxed)) &&
+         getauxval(AT_BASE) == 0;
+}
 
 // True and an answer, or false: there is nobody to ask.
 bool AskLinker(uintptr_t address, LoadedObject* object, bool* found) {
@@ -130,6 +145,7 @@ bool Headers::Open(uintptr_t start, uintptr_t member) {
 }  // namespace
 
 bool FindLoadedObject(uintptr_t address, LoadedObject* object) {
+  if (IsTooEarly()) return false;
   bool found;
   if (!AskLinker(address, object, &found)) {
     // A signal handler that interrupts the question does not ask: it might wait
