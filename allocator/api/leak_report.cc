@@ -11,6 +11,7 @@
 #include "allocator/api/report_signals.h"
 #include "allocator/observe/text_writer.h"
 #include "allocator/os/mapped_file.h"
+#include "allocator/os/own_module.h"
 #include "allocator/os/report_file.h"
 #include "allocator/os/reserved_array.h"
 #include "allocator/profile/frame_names.h"
@@ -216,9 +217,12 @@ void Report::SkipOwn(StackInUse* stack) const {
 }
 
 bool Report::IsOfNoInterest(const StackInUse& stack) const {
-  // Nobody beyond this library: what the C library of a static program asks for
-  // before stacks can be walked.
-  if (stack.depth() == 0 && stack.first != 0) return true;
+  // Not even a frame of this library's, which is linked into the program: the
+  // C library of a static program asked, before stacks can be walked.
+  if (stack.stack == the_allocator.profiler().stacks().unknown() &&
+      OwnCode().end == 0) {
+    return true;
+  }
   uint32_t traits[StackTable::kMaxDepth];
   size_t depth = 0;
   for (; depth < stack.depth() && depth < StackTable::kMaxDepth; ++depth) {

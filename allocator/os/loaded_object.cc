@@ -25,8 +25,9 @@ namespace {
 using ProgramHeader = ElfW(Phdr);
 using FileHeader = ElfW(Ehdr);
 
-// The C library of a static program allocates what it needs for its answers: it
-// must not be asked for the stack of that allocation. Constructors come later.
+// The C library of a static program allocates what _dl_find_object needs: it
+// must not be asked that for the stack of this allocation. The list of objects
+// is there before. Constructors come later.
 std::atomic<bool> constructors_run{false};
 __attribute__((constructor(101))) void NoteConstructors() {
   constructors_run.store(true, std::memory_order_relaxed);
@@ -43,7 +44,7 @@ bool IsTooEarly() {
 bool AskLinker(uintptr_t address, LoadedObject* object, bool* found) {
 #ifdef DLFO_EH_SEGMENT_TYPE
   static_assert(DLFO_EH_SEGMENT_TYPE == PT_GNU_EH_FRAME, "other tables");
-  if (_dl_find_object != nullptr) {
+  if (_dl_find_object != nullptr && !IsTooEarly()) {
     dl_find_object result;
     *found = _dl_find_object(reinterpret_cast<void*>(address), &result) == 0;
     if (*found) {
@@ -145,7 +146,6 @@ bool Headers::Open(uintptr_t start, uintptr_t member) {
 }  // namespace
 
 bool FindLoadedObject(uintptr_t address, LoadedObject* object) {
-  if (IsTooEarly()) return false;
   bool found;
   if (!AskLinker(address, object, &found)) {
     // A signal handler that interrupts the question does not ask: it might wait

@@ -44,6 +44,7 @@ class ReservedArray {
   const T* begin() const { return first_; }
   const T* end() const { return first_ + size_; }
   T& operator[](size_t i) { return first_[i]; }
+  const T& operator[](size_t i) const { return first_[i]; }
   size_t size() const { return size_; }
   size_t capacity() const { return capacity_; }
 

@@ -1,25 +1,28 @@
 #include "allocator/os/elf_symbols.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <gtest/gtest.h>
 #include <link.h>
 #include <stdlib.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "allocator/os/mapped_file.h"
 #include "tests/support/guarded_pages.h"
 
-extern "C" __attribute__((noinline)) int FunctionOfThisTest(int i) {
+extern "C" __attribute__((noinline)) int FunctionOfThisTest(int i) noexcept {
   asm volatile("");
   return i + 1;
 }
 extern "C" __attribute__((alias("FunctionOfThisTest"), weak)) int
-WeakNameOfThisTest(int i);
+WeakNameOfThisTest(int i) noexcept;
 
 namespace spanmalloc {
 namespace {
