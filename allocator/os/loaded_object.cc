@@ -25,6 +25,7 @@ namespace {
 using ProgramHeader = ElfW(Phdr);
 using FileHeader = ElfW(Ehdr);
 
+#ifdef DLFO_EH_SEGMENT_TYPE
 // The C library of a static program allocates what _dl_find_object needs: it
 // must not be asked that for the stack of this allocation. The list of objects
 // is there before. Constructors come later.
@@ -39,6 +40,7 @@ bool IsTooEarly() {
              !constructors_run.load(std::memory_order_relaxed)) &&
          getauxval(AT_BASE) == 0;
 }
+#endif
 
 // True and an answer, or false: there is nobody to ask.
 bool AskLinker(uintptr_t address, LoadedObject* object, bool* found) {

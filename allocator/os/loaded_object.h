@@ -12,9 +12,7 @@
 // exceptions takes the same lock there.
 //
 // Concurrency: any thread and signal handler.
-// Failure:     false: no object that the dynamic linker knows of; or, before
-// the
-//              constructors of a static program run, none yet.
+// Failure:     false: no object that the dynamic linker knows of.
 #ifndef SPANMALLOC_ALLOCATOR_OS_LOADED_OBJECT_H_
 #define SPANMALLOC_ALLOCATOR_OS_LOADED_OBJECT_H_
 
