@@ -57,9 +57,8 @@ bool ElfSymbols::Open(const void* file, size_t size) {
     return true;
   }
   // A number too large for its place stands in the first section's header.
-  uint64_t sections = header.e_shnum != 0 ? header.e_shnum : first.sh_size;
-  const uint64_t room = (size_ - header.e_shoff) / sizeof(Elf64_Shdr);
-  if (sections > room) sections = room;
+  const uint64_t sections =
+      header.e_shnum != 0 ? header.e_shnum : first.sh_size;
   if (!FindTable(header.e_shoff, sections, SHT_SYMTAB)) {
     FindTable(header.e_shoff, sections, SHT_DYNSYM);
   }

@@ -137,7 +137,7 @@ bool IsSuppressed(const uint32_t* traits, size_t depth) {
   // The runtime's own start, called by the dynamic linker.
   size_t i = 0;
   while (i < depth && (traits[i] & kCxxRuntime) != 0) ++i;
-  return i != 0 && i < depth && (traits[i] & kDynamicLinker) != 0;
+  return i < depth && (traits[i] & kDynamicLinker) != 0;
 }
 
 }  // namespace spanmalloc
