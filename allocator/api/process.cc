@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "allocator/api/allocator.h"
+#include "allocator/api/leak_report.h"
 #include "allocator/api/profile_reports.h"
 #include "allocator/api/stats_reports.h"
 #include "allocator/base/check.h"
@@ -35,12 +36,14 @@ void Child() { the_allocator.OnForkChild(); }
 // and of other libraries, which may allocate.
 __attribute__((constructor(101))) void Start() { the_allocator.OnStart(); }
 
-// As late as possible, so that the last statistics tell all. A debug build has
-// its invariants checked once more.
+// As late as possible, so that the last statistics tell all. The leak report
+// allocates, so it comes after the profile. A debug build has its invariants
+// checked once more.
 __attribute__((destructor(101))) void End() {
   the_allocator.OnExit();
   WriteStatsAtExit();
   WriteProfileAtExit();
+  WriteLeakReport();
   if (kAssertLevel >= 2) the_allocator.CheckInvariants();
 }
 
@@ -74,6 +77,8 @@ void Allocator::Configure() {
 void Allocator::ConfigureProfiler() {
   if (options_.profile_interval != 0) {
     profiler_.SetInterval(options_.profile_interval);
+  } else if (options_.leak_report != 0) {
+    profiler_.SetInterval(1);
   } else if (!options_.profile_at_exit.Is("") || options_.profile_signal != 0 ||
              options_.guarded != 0) {
     profiler_.SetInterval(HeapProfiler::kDefaultInterval);
@@ -93,6 +98,7 @@ void Allocator::OnStart() {
   }
   StartStatsReports(options_);
   StartProfileReports(options_);
+  StartLeakReport(options_);
   scavenger_.OnStart();
   errno = saved_errno;
 }

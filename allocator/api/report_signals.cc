@@ -31,6 +31,17 @@ const char* Reason(int error) {
   }
 }
 
+// Ends a line after the path of a file. `reason` may be null.
+void PrintReason(const char* reason, int error, Message* line) {
+  line->Text("\": ");
+  if (reason != nullptr) {
+    line->Text(reason);
+  } else {
+    line->Text("error ").Decimal(static_cast<uint64_t>(error));
+  }
+  line->Print();
+}
+
 }  // namespace
 
 int SignalOfChoice(uint64_t i) {
@@ -62,13 +73,17 @@ void TakeSignal(const char* option, int number, void (*handler)(int)) {
 
 void CannotWrite(const char* what, const char* path, int error) {
   Message line;
-  line.Text("cannot write ").Text(what).Text(" to \"").Text(path).Text("\": ");
-  if (const char* const reason = Reason(error)) {
-    line.Text(reason);
-  } else {
-    line.Text("error ").Decimal(static_cast<uint64_t>(error));
-  }
-  line.Print();
+  line.Text("cannot write ").Text(what).Text(" to \"").Text(path);
+  PrintReason(Reason(error), error, &line);
+}
+
+void CannotRead(const char* what, const char* path, int error) {
+  Message line;
+  line.Text("cannot read ").Text(what).Text(" from \"").Text(path);
+  const char* const reason = error == ENOENT   ? "no such file"
+                             : error == EINVAL ? "it is no regular file"
+                                               : Reason(error);
+  PrintReason(reason, error, &line);
 }
 
 }  // namespace spanmalloc

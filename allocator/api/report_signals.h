@@ -1,8 +1,8 @@
 // What reports that come by themselves have in common.
 //
-// Place:    api/, below stats_reports.h and profile_reports.h.
+// Place:    api/, below stats_reports.h, profile_reports.h and leak_report.h.
 // Purpose:  The signals that options name, and what is said of a file that
-//           cannot be written.
+//           cannot be written or read.
 #ifndef SPANMALLOC_ALLOCATOR_API_REPORT_SIGNALS_H_
 #define SPANMALLOC_ALLOCATOR_API_REPORT_SIGNALS_H_
 
@@ -19,6 +19,8 @@ void TakeSignal(const char* option, int number, void (*handler)(int));
 
 // Prints that `what` cannot be written to a file, and why.
 void CannotWrite(const char* what, const char* path, int error);
+// The same of one that cannot be read.
+void CannotRead(const char* what, const char* path, int error);
 
 }  // namespace spanmalloc
 

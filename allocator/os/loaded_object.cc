@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include <atomic>
 #include <cstddef>
 
 #include "allocator/base/annotations.h"
@@ -24,11 +25,28 @@ namespace {
 using ProgramHeader = ElfW(Phdr);
 using FileHeader = ElfW(Ehdr);
 
+#ifdef DLFO_EH_SEGMENT_TYPE
+// The C library of a static program allocates what _dl_find_object needs: it
+// must not be asked that for the stack of this allocation. The list of objects
+// is there before. Constructors come later.
+std::atomic<bool> constructors_run{false};
+__attribute__((constructor(101))) void NoteConstructors() {
+  constructors_run.store(true, std::memory_order_relaxed);
+}
+
+bool IsTooEarly() {
+  // A program without a dynamic linker, which would be ready by now.
+  return SPANMALLOC_UNLIKELY(
+             !constructors_run.load(std::memory_order_relaxed)) &&
+         getauxval(AT_BASE) == 0;
+}
+#endif
+
 // True and an answer, or false: there is nobody to ask.
 bool AskLinker(uintptr_t address, LoadedObject* object, bool* found) {
 #ifdef DLFO_EH_SEGMENT_TYPE
   static_assert(DLFO_EH_SEGMENT_TYPE == PT_GNU_EH_FRAME, "other tables");
-  if (_dl_find_object != nullptr) {
+  if (_dl_find_object != nullptr && !IsTooEarly()) {
     dl_find_object result;
     *found = _dl_find_object(reinterpret_cast<void*>(address), &result) == 0;
     if (*found) {
