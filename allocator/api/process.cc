@@ -41,7 +41,10 @@ __attribute__((destructor(101))) void End() {
   the_allocator.OnExit();
   WriteStatsAtExit();
   WriteProfileAtExit();
-  if (kAssertLevel >= 2) the_allocator.CheckInvariants();
+  if (kAssertLevel >= 2) {
+    the_allocator.CheckInvariants();
+    the_allocator.profiler().profile().CheckInvariants();
+  }
 }
 
 }  // namespace
