@@ -384,7 +384,6 @@ void Allocator::CheckInvariants() {
   registry_.CheckInvariants();
   central_.CheckInvariants();
   guarded_.CheckInvariants();
-  profiler_.profile().CheckInvariants();
   SPANMALLOC_CHECK(CheckMemStats(ReadStats()) == nullptr);
 }
 

@@ -44,7 +44,10 @@ __attribute__((destructor(101))) void End() {
   WriteStatsAtExit();
   WriteProfileAtExit();
   WriteLeakReport();
-  if (kAssertLevel >= 2) the_allocator.CheckInvariants();
+  if (kAssertLevel >= 2) {
+    the_allocator.CheckInvariants();
+    the_allocator.profiler().profile().CheckInvariants();
+  }
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ class SampledBlocks : public testing::TestWithParam<size_t> {
     spanmalloc_set_profile_interval(0);
     the_allocator.guarded().Disable();
     the_allocator.CheckInvariants();
+    the_allocator.profiler().profile().CheckInvariants();
   }
 
   static bool IsGuarded(const void* p) {

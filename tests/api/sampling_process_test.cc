@@ -60,6 +60,7 @@ class SamplingProcess : public testing::Test {
     spanmalloc_set_profile_interval(0);
     the_allocator.guarded().Disable();
     the_allocator.CheckInvariants();
+    the_allocator.profiler().profile().CheckInvariants();
   }
 };
 

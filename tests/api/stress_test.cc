@@ -178,8 +178,35 @@ class Worker {
   int errors_ = 0;
 };
 
+// The same with the heap profiler: off; each block a sample; many of them, and
+// some between guard pages.
+struct Sampling {
+  size_t interval, guarded;
+};
+
+class Stress : public testing::TestWithParam<Sampling> {
+ protected:
+  Stress() {
+    spanmalloc_free(spanmalloc_malloc(1));  // The options are read.
+    if (GetParam().guarded != 0) {
+      EXPECT_TRUE(the_allocator.guarded().Enable(GetParam().guarded));
+    }
+    spanmalloc_set_profile_interval(GetParam().interval);
+  }
+  ~Stress() override {
+    spanmalloc_set_profile_interval(0);
+    the_allocator.guarded().Disable();
+    the_allocator.CheckInvariants();
+    the_allocator.profiler().profile().CheckInvariants();
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(, Stress,
+                         testing::Values(Sampling{0, 0}, Sampling{1, 0},
+                                         Sampling{4096, 64}));
+
 // What is counted beyond malloc and free: a realloc that moves is one of each.
-TEST(Stress, ThreadsShareBlocksAndTheBooksAreExact) {
+TEST_P(Stress, ThreadsShareBlocksAndTheBooksAreExact) {
   const MemStats before = the_allocator.ReadStats();
   Exchange exchange;
   Counts total;
@@ -239,7 +266,7 @@ TEST(Stress, ThreadsShareBlocksAndTheBooksAreExact) {
 }
 
 // All caches are emptied over and over, and nothing shows.
-TEST(Stress, CachesAreDrainedMeanwhile) {
+TEST_P(Stress, CachesAreDrainedMeanwhile) {
   const MemStats before = the_allocator.ReadStats();
   Exchange exchange;
   std::atomic<bool> stop{false};
@@ -276,7 +303,7 @@ TEST(Stress, CachesAreDrainedMeanwhile) {
 }
 
 // Each thread's counts, for nothing but malloc and free.
-TEST(Stress, EveryMallocOfEveryThreadIsCounted) {
+TEST_P(Stress, EveryMallocOfEveryThreadIsCounted) {
   const MemStats before = the_allocator.ReadStats();
   constexpr uint64_t kEach = 20000;
   std::vector<std::thread> threads;
@@ -294,7 +321,7 @@ TEST(Stress, EveryMallocOfEveryThreadIsCounted) {
 }
 
 // One thread allocates, another frees: nothing piles up.
-TEST(Stress, ProducerAndConsumer) {
+TEST_P(Stress, ProducerAndConsumer) {
   Exchange exchange;
   const size_t system_bytes = the_allocator.ReadStats().sys;
   std::atomic<bool> stop{false};
