@@ -49,7 +49,7 @@
 //   T2  the slots below top hold distinct objects of the class.
 //   T3  limit_bytes_ is the sum of limit * size.
 //   T4  the equation above, without the nulls of T1.
-// Cost:    malloc 18 instructions, free 24, entry points included.
+// Cost:    malloc 19 instructions, free 24, entry points included.
 // Failure: Refill returns null if the central list has nothing. A block that is
 //   freed twice in a row is refused the second time, unless a drainer has just
 //   borrowed it: then it is found when it comes home.
