@@ -82,11 +82,12 @@ target_compile_options(
     -Wnon-virtual-dtor
     -Wpedantic)
 
-# The tests alone. Without optimisation they compile in half the time, and with
-# a sanitizer compiling is most of the time that they take.
+# The tests alone. With less optimisation they compile in half the time, and
+# compiling is most of the time that they take.
 add_library(spanmalloc_test_flags INTERFACE)
 target_link_libraries(spanmalloc_test_flags INTERFACE spanmalloc_flags)
-target_compile_options(spanmalloc_test_flags INTERFACE $<$<CONFIG:Debug>:-O0>)
+target_compile_options(
+  spanmalloc_test_flags INTERFACE $<IF:$<CONFIG:Debug>,-O0,-O1;-g1>)
 
 # spanmalloc_revision(<source>)
 #

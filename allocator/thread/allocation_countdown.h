@@ -38,6 +38,7 @@ class AllocationCountdown {
       left_ = 0;
       return false;
     }
+    if (bytes > kMost) __builtin_unreachable();  // As left_ never is.
     std::atomic_signal_fence(std::memory_order_acq_rel);
     left_ -= bytes;
     return true;
