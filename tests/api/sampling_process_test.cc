@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "allocator/api/allocator.h"
+#include "allocator/base/unlocked.h"
 
 namespace spanmalloc {
 namespace {
@@ -141,6 +142,12 @@ TEST_F(SamplingProcess, ThreadsThatEndAnyhow) {
   EXPECT_EQ(the_allocator.ReadStats().profile_live_samples, 0u);
 }
 
+#if defined(SPANMALLOC_TSAN) || defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitizer = true;
+#else
+constexpr bool kSanitizer = false;
+#endif
+
 int Recurse(int depth) {
   if (depth == 0) {
     spanmalloc_free(spanmalloc_malloc(100));
@@ -155,6 +162,7 @@ void* RunRecursion(void*) {
 }
 
 TEST_F(SamplingProcess, DeepRecursion) {
+  if (kThreadSanitizer) GTEST_SKIP() << "it follows 65,536 calls at most";
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   ASSERT_EQ(pthread_attr_setstacksize(&attributes, 256 << 20), 0);
@@ -198,6 +206,7 @@ size_t StackOfOneBlock() {
 }
 
 TEST_F(SamplingProcess, StackThatASampleTakes) {
+  if (kSanitizer) GTEST_SKIP() << "it wants more stack than that";
   const size_t guarded = StackOfOneBlock();
   the_allocator.guarded().Disable();
   const size_t sampled = StackOfOneBlock();
