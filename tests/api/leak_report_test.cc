@@ -104,6 +104,13 @@ class LeakReportTest : public testing::Test {
            STDERR_FILENO);
       setenv("SPANMALLOC_OPTIONS", options.c_str(), 1);
       if (preload != nullptr) setenv("LD_PRELOAD", preload, 1);
+      // A copy lies elsewhere, and may be told to look beside itself.
+      Dl_info info;
+      if (dladdr(reinterpret_cast<void*>(&malloc), &info) != 0) {
+        const std::string file = info.dli_fname;
+        const std::string folder = file.substr(0, file.rfind('/') + 1);
+        setenv("LD_LIBRARY_PATH", folder.c_str(), 0);
+      }
       execl(program.c_str(), "leak_report_test", "as", what, nullptr);
       _exit(99);
     }

@@ -400,23 +400,24 @@ class OwnTables {
     if (!FindLoadedObject(reinterpret_cast<uintptr_t>(&UseTables), &object)) {
       return;
     }
-    original_ = ReadableSegment(object, object.frame_index);
+    segment_ = original_ = ReadableSegment(object, object.frame_index);
     original_.start = object.frame_index;
   }
   // Null if there are none.
   uintptr_t start() const { return original_.start; }
   size_t size() const { return original_.end - original_.start; }
-  ByteRange range() const { return original_; }
+  // With the descriptions, which some linkers put before their index.
+  ByteRange segment() const { return segment_; }
 
  private:
-  ByteRange original_;
+  ByteRange original_, segment_;
 };
 
 TEST(EhFrameTest, EveryFunctionOfThisProgramIsUnderstood) {
   const OwnTables tables;
   ASSERT_NE(tables.start(), 0u);
   FrameIndex index;
-  ASSERT_TRUE(ReadFrameIndex(tables.range(), tables.start(), &index));
+  ASSERT_TRUE(ReadFrameIndex(tables.segment(), tables.start(), &index));
   ASSERT_GT(index.count, 100u);
   size_t understood = 0;
   uintptr_t before = 0;
@@ -428,8 +429,9 @@ TEST(EhFrameTest, EveryFunctionOfThisProgramIsUnderstood) {
     before = pc;
     uintptr_t description;
     FrameRow row;
-    ASSERT_TRUE(FindFrameDescription(tables.range(), index, pc, &description));
-    understood += ReadFrameRow(tables.range(), description, pc, &row);
+    ASSERT_TRUE(
+        FindFrameDescription(tables.segment(), index, pc, &description));
+    understood += ReadFrameRow(tables.segment(), description, pc, &row);
   }
   EXPECT_EQ(understood, index.count);
 }

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -299,10 +300,12 @@ TEST_F(ProfileTest, ToStdout) {
 TEST_F(ProfileTest, DefaultName) {
   Child child(kKeep, kEverything);
   ASSERT_TRUE(child.stopped());
-  const Output output = Execute(
-      {"sh", "-c",
-       "cd " + testing::TempDir() + " && " + tool + " profile --type peak " +
-           child.name() + " && rm spanmalloc." + child.name() + ".peak.pb.gz"});
+  const std::string absolute = std::filesystem::absolute(tool).string();
+  const Output output =
+      Execute({"sh", "-c",
+               "cd " + testing::TempDir() + " && " + absolute +
+                   " profile --type peak " + child.name() +
+                   " && rm spanmalloc." + child.name() + ".peak.pb.gz"});
   EXPECT_EQ(output.status, 0) << output.text;
 }
 
