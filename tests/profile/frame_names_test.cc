@@ -49,7 +49,7 @@ TEST(FrameNamesTest, FunctionsOfTwoFiles) {
   mappings.ReadOwn();
   FrameNames names(&mappings, 4);
   const void* const own = Inside(AFunctionWithAName);
-  const void* const foreign = reinterpret_cast<char*>(&bsearch) + 2;
+  const void* const foreign = reinterpret_cast<char*>(&a64l) + 2;
   const void* const nowhere = reinterpret_cast<void*>(0x10);
   const void* const frames[] = {nowhere, foreign, own, own};
   ASSERT_TRUE(names.Add(frames, 2));
@@ -65,7 +65,7 @@ TEST(FrameNamesTest, FunctionsOfTwoFiles) {
   EXPECT_EQ(reinterpret_cast<uintptr_t>(own) - 1, name->address);
   name = names.Find(foreign);
   ASSERT_NE(name, nullptr);
-  EXPECT_EQ(String(name->function()), "bsearch");
+  EXPECT_EQ(String(name->function()), "a64l");
   EXPECT_NE(String(name->module()).find("libc"), std::string::npos);
   name = names.Find(nowhere);
   ASSERT_NE(name, nullptr);
