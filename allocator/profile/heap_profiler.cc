@@ -76,7 +76,10 @@ bool HeapProfiler::LookAt(uint64_t bytes) {
     return false;
   }
   uint64_t taken = thread.step - steps.left_at_end();
-  if (setting != thread.setting || interval != thread.interval) {
+  // Who sets the interval from outside may have turned it off and on again, and
+  // the countdown has been set to something else meanwhile.
+  if (setting != thread.setting || interval != thread.interval ||
+      steps.left_at_end() > thread.step) {
     thread.countdown = SampleCountdown(interval, Seed());
     thread.interval = interval;
     thread.setting = setting;
